@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The way into the call logic: a datagram, a due deadline, an operator's wish. It owns neither clock nor socket: `now_ms` is a value,
+ * what is to be sent lies in the arena's outbox afterwards, what is to be recorded in the recorder's ring. The same code runs in
+ * workers, in the timer process, in control (hangup) and in the simulator. Nothing here blocks, logs, or calls malloc. */
+#ifndef VELADOR_CALL_CORE_H
+#define VELADOR_CALL_CORE_H
+
+#include "ini/params.h"
+#include "route/route.h"
+#include "shm/shm.h"
+
+/* One of our listening addresses: what we bind, and what we write into Via and Contact (the same unless advertised otherwise). */
+struct core_listen {
+	struct addr bound;
+	struct addr advertised;
+};
+
+struct core {
+	struct shm *shm;
+	struct shm_self *self;
+	const struct route *route;
+	const struct params *params; /* the global ones */
+	const struct core_listen *listen;
+	unsigned nlisten;
+	uint32_t max_calls;          /* live calls at once; above: 503 */
+	bool drop_unknown;           /* security.unknown = drop */
+	uint64_t now_ms;             /* CLOCK_BOOTTIME; set before each call below */
+	uint64_t wall_ms;            /* milliseconds since 1970 at the same moment */
+	uint64_t (*random)(void *arg);
+	void *random_arg;
+};
+
+/* Handles one datagram. Its effects are published and its sends queued in the outbox when this returns 0.
+ * Returns 0 (also for everything that was refused or dropped: counted); ERR_BUSY where the call is held by another process:
+ * defer the datagram and every later one of the same call.
+ * Context: worker, simulator; RCU online. Needs room for 2 * SHM_SENDS_MAX entries in the outbox. */
+int core_receive(struct core *core, const struct shm_datagram *datagram);
+
+/* Acts on a due object. Returns 0, ERR_BUSY (next tick again) or ERR_STALE (gone). Context: timer process, simulator; RCU online. */
+int core_timer(struct core *core, uint32_t slot);
+
+/* Ends a call from our side (reason admin). Returns 0, ERR_BUSY, ERR_STALE or ERR_NOTFOUND (no live call). Context: control; RCU online. */
+int core_hangup(struct core *core, uint32_t slot, uint32_t generation);
+
+/* Whether two datagrams could belong to one call, as far as can be told cheaply (same Call-ID); used to keep order behind a deferred one. */
+bool core_same_call(const struct shm_datagram *a, const struct shm_datagram *b);
+
+#endif
