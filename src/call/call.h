@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A call as it lies in the arena, and the working copy that a change is made on. Private to src/call.
+ *
+ * A call has two legs, each a dialog of its own (RFC 3261 §12): leg A towards the caller, where we are the UAS of the INVITE, and leg B towards
+ * the gateway, where we are the UAC. Its transactions lie beside it. Every datagram, every due deadline is one `struct work`: the published state is
+ * copied out, changed at leisure, packed into one new block and published by one store (rule C). Whoever dies in between leaves the
+ * old state.
+ *
+ * A relayed transaction outside a call (MESSAGE, SUBSCRIBE, …: RFC 3261 §16) is the same object in phase CALL_RELAY: no dialogs, no record. */
+#ifndef VELADOR_CALL_CALL_H
+#define VELADOR_CALL_CALL_H
+
+#include "call/core.h"
+#include "sip/sip.h"
+#include "txn/txn.h"
+
+enum {
+	LEG_A = 0, LEG_B = 1,
+	CALL_TXNS = 16,       /* transactions at once in one call; more get 503 or wait */
+	CALL_FORKS = 8,       /* early dialogs (To tags) of one call */
+	CALL_TRIED = 8,       /* gateways tried for one call */
+	CALL_NO_GATEWAY = 0xffff,
+	CALL_MESSAGE_MAX = 66000, /* longest message that we write, bytes */
+};
+
+enum call_phase {
+	CALL_FREE = 0,
+	CALL_SETUP,        /* from the INVITE to its final answer */
+	CALL_ANSWERED,     /* the 2xx went to the caller, his ACK is awaited */
+	CALL_ESTABLISHED,
+	CALL_ENDING,       /* somebody hung up or the set-up failed; requests of ours are still open */
+	CALL_ENDED,        /* both legs have ended: record due, then only repeats are absorbed */
+	CALL_RELAY,        /* no call: a relayed transaction */
+};
+
+/* ended_by and reasons of the record; the reasons stand in reason.def, in the contract's words. */
+enum call_side { CALL_BY_CALLER, CALL_BY_CALLEE, CALL_BY_SERVER };
+enum call_reason {
+#define REASON(name, word) CALL_END_##name,
+#include "call/reason.def"
+#undef REASON
+	CALL_END_COUNT
+};
+
+enum {
+	CALL_BYE_WAITS = 1,     /* BYE to the caller waits for his ACK (RFC 3261 §15) */
+	CALL_CANCELED = 2,      /* the caller gave up, or we did: a 2xx that crosses is ACKed and hung up */
+	CALL_EARLY_MEDIA = 4,   /* a provisional response bore a description: no failover any more */
+	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
+	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
+	CALL_ANSWERED_ONCE = 32,
+};
+
+/* One side of the call. Strings of the dialog lie in a block of their own (struct dialog). */
+struct leg {
+	shm_ref dialog;         /* struct dialog; 0 = none yet */
+	shm_ref sdp;            /* the description last agreed that we sent on this leg; 0 = none */
+	uint32_t sdp_bytes;
+	uint32_t cseq_local;    /* last CSeq number that we used on this leg */
+	uint32_t cseq_remote;   /* highest of its own requests; 0 = none yet */
+	uint16_t gateway;       /* configured gateway or caller; CALL_NO_GATEWAY */
+	uint16_t listen;        /* our listening address on this leg */
+	uint32_t allow;         /* methods of its last Allow: bit (1 << enum sip_method); 0 = said nothing */
+	struct addr remote;     /* next hop of our requests: from route set and target */
+	struct addr source;     /* where its dialog came from: fallback where the target names no IP address */
+};
+
+/* An early dialog of leg B (RFC 3261 §12.1): one To tag. */
+struct fork {
+	uint64_t tag_hash;
+	shm_ref dialog;
+};
+
+/* What lies in the arena behind struct shm_state: this up to `fork`, then nforks forks, then ntxns transactions. */
+struct call {
+	uint8_t phase;          /* enum call_phase */
+	uint8_t ended_by;       /* enum call_side */
+	uint8_t reason;         /* enum call_reason */
+	uint8_t flags;          /* CALL_* */
+	uint8_t ntxns, nforks, ntried, pad;
+	uint16_t next_id;       /* next transaction id */
+	uint16_t sip_status;    /* final status to the caller; of the record */
+	uint16_t q850;          /* Q.850 cause of a Reason header; 0 = none */
+	uint16_t resends;       /* messages sent again, both legs */
+	uint16_t refreshes;
+	uint16_t tried[CALL_TRIED]; /* gateways, in order */
+	uint32_t ringing_after_ms;  /* since setup_ms; 0 = did not happen */
+	uint32_t answered_after_ms;
+	uint32_t ended_after_ms;
+	uint64_t setup_ms;      /* CLOCK_BOOTTIME of the INVITE */
+	uint64_t setup_limit_ms;/* setup_early_hangup or ring_timeout, whichever is nearer; SHM_NEVER */
+	uint64_t provisional_limit_ms; /* invite_timeout of the attempt under way; SHM_NEVER */
+	uint64_t duration_limit_ms;    /* max_call_duration; SHM_NEVER */
+	uint64_t seed;          /* draws the gateways' order */
+	uint64_t uri_hash;      /* of Request-URI and CSeq of the INVITE, for the loop check */
+	uint64_t callee_tag;    /* hash of the To tag of the dialog that answered; 0 = none yet */
+	shm_ref ident;          /* struct ident: strings of the record */
+	shm_ref invite;         /* the caller's INVITE as received, while a further attempt may need it */
+	uint32_t invite_bytes;
+	uint32_t pad2;
+	struct leg leg[2];
+	struct fork fork[CALL_FORKS];
+	struct txn txn[CALL_TXNS];
+};
+
+/* A block of strings: `n` lengths, then the bytes one after the other. Immutable. */
+enum dialog_field {
+	DIALOG_CALL_ID, DIALOG_LOCAL, DIALOG_REMOTE, /* From or To values as they stand in our requests on this leg */
+	DIALOG_TARGET,                               /* remote target URI */
+	DIALOG_ROUTES,                               /* route set: URIs in <>, comma-separated, in the order of our Route header */
+	DIALOG_FIELDS
+};
+enum ident_field {
+	IDENT_DIALED, IDENT_SENT, /* user parts of the Request-URI as received and as last sent */
+	IDENT_FIELDS
+};
+enum { STRINGS_MAX = 8 };
+struct strings {
+	uint16_t n[STRINGS_MAX];
+	char bytes[];
+};
+/* Field i of a block of strings; the empty slice where ref is 0. */
+struct str strings_get(const struct shm *shm, shm_ref ref, unsigned i);
+
+/* ------------------------------------------------------------------------------------------ a change under way */
+struct work {
+	struct core *core;
+	struct shm_step step;
+	const struct shm_datagram *datagram; /* NULL: a deadline */
+	bool full;                           /* an allocation failed: abort, answer 503 */
+	uint64_t jpos;
+	uint8_t nsends;
+	struct shm_send send[SHM_SENDS_MAX];
+	struct call call;
+};
+
+/* Takes an object and copies its state out. Returns 0, ERR_BUSY, ERR_STALE. work_begin_new: a fresh call, ERR_FULL. */
+int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, uint32_t slot, uint32_t generation);
+int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key0, uint64_t key1);
+/* Packs and publishes, or frees the object where nothing is left to wait for. Returns 0 or ERR_FULL (then nothing happened). */
+int work_commit(struct work *w);
+void work_abort(struct work *w);
+
+/* Copies bytes into a new block. 0 and w->full where there is no room. */
+shm_ref work_keep(struct work *w, const void *bytes, size_t n);
+shm_ref work_strings(struct work *w, const struct str *s, unsigned count);
+/* Queues a kept message for sending. */
+void work_send(struct work *w, shm_ref bytes, uint32_t length, uint16_t listen, const struct addr *to);
+
+/* ------------------------------------------------------------------------------------------ handles in branches and Contacts (handle.c) */
+/* Each carries slot, generation, a small number and a keyed check, so that its owner is found without a look-up and a forged one is refused. */
+struct handle {
+	uint32_t slot, generation;
+	uint32_t number;      /* branch: transaction id; Contact: the leg it was given to */
+};
+enum { HANDLE_TEXT = 36 };
+/* "z9hG4bK…" and the user part of our Contact. */
+void handle_branch(struct out *o, const struct core *core, const struct handle *h);
+void handle_contact(struct out *o, const struct core *core, const struct handle *h);
+/* Returns 0; ERR_NOTFOUND (not ours by its form); ERR_DENIED (ours by its form, wrong check). */
+int handle_of_branch(struct handle *h, const struct core *core, struct str branch);
+int handle_of_contact(struct handle *h, const struct core *core, struct str user);
+
+/* ------------------------------------------------------------------------------------------ transactions of a call (txns.c) */
+struct txn *call_txn_by_id(struct call *c, uint16_t id);
+/* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
+struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg);
+/* Drops the terminated ones. */
+void call_txns_sweep(struct call *c);
+/* The parameters a leg obeys: its gateway's, or the global ones. */
+const struct params *leg_params(const struct work *w, unsigned leg);
+
+/* Creates a server transaction for a received request: head of its responses, key, where they go. NULL: no room. */
+struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg);
+/* The server transaction that a request (or its CANCEL, ACK) belongs to by RFC 3261 §17.2.3; NULL. */
+uint64_t server_key(const struct core *core, const struct sip_msg *m);
+struct txn *server_find(struct call *c, uint64_t key, enum sip_method method);
+/* Sends a response made here. lines: more header lines or empty. Applies the machine. */
+void server_answer(struct work *w, struct txn *s, unsigned status, struct str reason, struct str lines);
+/* Sends the bytes of a response made elsewhere. */
+void server_send(struct work *w, struct txn *s, unsigned status, const char *bytes, size_t n);
+/* A repeated request came. */
+void server_repeat(struct work *w, struct txn *s);
+/* "Reason: SIP;cause=…;text=…" lines of RFC 3326 for a reason of ours. */
+struct str reason_line(enum call_reason r);
+
+/* Starts a client transaction with the given bytes: keeps them, sends them, arms. */
+void client_start(struct work *w, struct txn *t, const char *bytes, size_t n, const struct addr *to, uint16_t listen);
+/* A response came for it; returns what the machine says. Measures T1. */
+enum txn_action client_response(struct work *w, struct txn *t, unsigned status);
+/* Keeps and sends the ACK to a refusal (RFC 3261 §17.1.1.3). to_value: To of the response. */
+void client_ack_refusal(struct work *w, struct txn *t, struct str to_value);
+/* Sends the kept ACK again. */
+void client_ack_again(struct work *w, struct txn *t);
+/* Wants it cancelled: now, or when a provisional response comes (RFC 3261 §9.1). */
+void client_cancel(struct work *w, struct txn *t, enum call_reason why);
+
+/* ------------------------------------------------------------------------------------------ rewriting for a leg (rewrite.c) */
+/* Our edits of a request that crosses to leg `to` as transaction t (RFC 3261 §8.1.1, §12.2.1.1). Writes into buf. Returns 0 or ERR_SPACE. */
+int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, char *buf, size_t cap, size_t *n);
+/* Our edits of a response to client transaction c that goes out on server transaction s. status 0 = the response's own. */
+int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n);
+/* The INVITE of an attempt at a gateway. */
+int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, const struct txn *t, char *buf, size_t cap, size_t *n);
+/* A request of our own within a leg's dialog; lines: more header lines; body may be empty. */
+int make_request(struct work *w, enum sip_method method, unsigned leg, const struct txn *t, struct str lines, struct str type, struct str body, char *buf, size_t cap, size_t *n);
+
+/* ------------------------------------------------------------------------------------------ dialogs (dialog.c) */
+/* Leg A's dialog from the INVITE (RFC 3261 §12.1.1), leg B's from a response (§12.1.2). */
+shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str to_value);
+shm_ref dialog_of_response(struct work *w, const struct sip_msg *response);
+/* Same dialog, another target (RFC 3261 §12.2.1.2), or another To. */
+shm_ref dialog_retarget(struct work *w, shm_ref dialog, struct str target);
+shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local);
+/* The next hop of a dialog's requests. fallback where it names no address. */
+void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to);
+/* Remembers what a message from a leg says of its abilities (Allow, Supported). */
+void leg_learn(struct leg *leg, const struct sip_msg *m);
+/* Early dialogs of leg B: finds or makes the one of a To tag; NULL where there are too many. */
+struct fork *fork_of(struct work *w, const struct sip_msg *response);
+void forks_drop(struct call *c);
+
+/* ------------------------------------------------------------------------------------------ the parts of a call's life */
+/* setup.c: the first INVITE, the attempts at gateways. */
+int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
+void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned failed_status, const struct sip_msg *failed);
+void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines);
+enum call_reason reason_of_status(unsigned status);
+
+/* invite.c: responses to an INVITE or re-INVITE, and the ACK. */
+void invite_response(struct work *w, struct txn *c, const struct sip_msg *m);
+void invite_failed(struct work *w, struct txn *c, unsigned status);
+void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m);
+void invite_no_ack(struct work *w, struct txn *s);
+void invite_canceled(struct work *w, struct txn *s, const struct sip_msg *cancel);
+
+/* indialog.c: other requests within the call, both ways. */
+void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg);
+void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m);
+void indialog_failed(struct work *w, struct txn *c);
+
+/* ending.c: hanging up. */
+void call_bye(struct work *w, unsigned leg, struct str lines);
+void call_hangup(struct work *w, enum call_reason why);
+void call_ended(struct work *w, enum call_side by, enum call_reason why);
+void bye_received(struct work *w, const struct sip_msg *m, unsigned leg);
+
+/* relay.c: RFC 3261 §16, outside calls. */
+int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
+void relay_response(struct work *w, struct txn *c, const struct sip_msg *m);
+void relay_failed(struct work *w, struct txn *c);
+
+/* stateless.c: answers that belong to no object. */
+void stateless_answer(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned status, struct str reason, struct str lines);
+
+static inline bool call_is_live(const struct call *c)
+{
+	return c->phase >= CALL_SETUP && c->phase <= CALL_ENDING;
+}
+
+/* The published call of a slot, unpacked into *c; ERR_STALE. For views. */
+int call_load(const struct shm *shm, uint32_t slot, uint32_t generation, struct call *c, uint32_t *generation_out);
+
+#endif
