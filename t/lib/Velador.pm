@@ -284,19 +284,25 @@ sub tell {
 
 # ---------------------------------------------------------------- SIPp
 
-# Starts SIPp with a scenario of t/sipp on a free port. Options: scenario, host, port, to (addr:port), count, rate, args => [...].
+# Starts SIPp with a scenario of t/sipp on a free port. Options: scenario, host, port, to (addr:port), count, rate, timeout (s), args => [...],
+# set => { NAME => what stands for @NAME@ in the scenario }.
 # Returns an object to hand to sipp_ok().
 sub sipp {
 	my %o = (host => '127.0.0.1', count => 1, timeout => 30, args => [], @_);
 	my $dir = tempdir('velador-sipp-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 	$o{port} //= free_port($o{host});
-	my $file = $o{scenario} =~ m{/} ? $o{scenario} : source_dir() . "/t/sipp/$o{scenario}.xml";
+	my $text = slurp(source_dir() . "/t/sipp/$o{scenario}.xml") =~ s/\@([A-Z]+)\@/$o{set}{$1}/gr;
+	my $file = "$dir/$o{scenario}.xml";
+	open my $f, '>', $file or die "$file: $!\n";
+	print $f $text;
+	close $f;
 	my @command = ('sipp', '-sf', $file, '-i', $o{host}, '-p', $o{port}, '-m', $o{count}, '-nostdin', '-trace_err', '-error_file', "$dir/errors",
 		'-timeout', $o{timeout}, '-timeout_error', ($o{rate} ? ('-r', $o{rate}) : ()), @{ $o{args} }, ($o{to} ? $o{to} : ()));
 	my $self = { %o, dir => $dir, errors => "$dir/errors", screen => "$dir/screen" };
 	local $ENV{TERM} = 'dumb';
 	$self->{pid} = spawn("sipp $o{scenario}", $self->{screen}, @command);
-	wait_for(sub { return _bound($o{host}, $o{port}) || waitpid($self->{pid}, WNOHANG) }, 5, "sipp $o{scenario} to listen") or die "sipp did not start\n";
+	# One that calls may have ended before we look.
+	wait_for(sub { return _bound($o{host}, $o{port}) || defined($self->{status} = reap($self->{pid}, 0)) }, 5, "sipp $o{scenario} to listen");
 	return $self;
 }
 
@@ -312,7 +318,7 @@ sub sipp_ok {
 	my ($title, @sipps) = @_;
 	my $good = 1;
 	for my $s (@sipps) {
-		my $status = reap($s->{pid}, $s->{timeout} + 5);
+		my $status = $s->{status} // reap($s->{pid}, $s->{timeout} + 5);
 		next if defined $status && $status == 0;
 		$good = 0;
 		_end($s->{pid}, 1) unless defined $status;
