@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* UDP sockets: opened by the supervisor, received by their worker straight into its journal, written by every process from its outbox.
+ * Nothing here logs or allocates. */
+#ifndef VELADOR_NET_UDP_H
+#define VELADOR_NET_UDP_H
+
+#include "net/steer.h"
+#include "shm/shm.h"
+
+/* Opens and binds a non-blocking socket of a SO_REUSEPORT group; bound->port must be set. The order of opening is the number in the group.
+ * steer: NULL, or for the group's first socket the program to attach before it is bound, so that it is never without.
+ * Returns 0 or ERR_SYSTEM (errno). Owns: *fd. Context: supervisor. */
+int udp_open(int *fd, const struct addr *bound, struct steer *steer);
+
+/* Receives what waits, at most SHM_JOURNAL_BATCH datagrams, into the journal. *n: how many; 0 = none.
+ * Errors that concern no datagram of ours (a pending error of the socket) give 0. Context: workers; every earlier entry done. */
+void udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen);
+
+/* Told of each datagram that could not be delivered: refused at once, or reported by the network later (then the bytes may be cut, to some
+ * 500 bytes). Valid during the call only. RFC 3261 §18.4. */
+typedef void udp_refused_fn(void *arg, const struct addr *to, const void *bytes, uint32_t length);
+
+/* What a process sends with: one socket for each listening address. */
+struct udp_sender {
+	struct shm_self *self;
+	const int *fds;            /* fds[listen] */
+	unsigned nlisten;
+	udp_refused_fn *refused;
+	void *arg;
+};
+
+/* Hands the outbox to the kernel, in batches. Returns 0 when it is empty; ERR_BUSY when a socket's buffer is full: *blocked (may be NULL) is its
+ * listening address, and the rest is kept. A datagram that the kernel refuses for good is counted, reported, and dropped. */
+int udp_flush(struct udp_sender *sender, unsigned *blocked);
+
+/* Reads the socket's error queue and reports what the network sent back. */
+void udp_errors(struct udp_sender *sender, int fd);
+
+#endif
