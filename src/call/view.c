@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Calls as veladorctl shows them. */
+#include "base/err.h"
+#include "base/json.h"
+#include "call/field.h"
+#include "call/view.h"
+
+void view_id_print(struct out *o, uint32_t slot, uint32_t generation)
+{
+	out_fmt(o, "%x.%x", slot, generation);
+}
+
+static int hex_u32(struct str s, uint32_t *v)
+{
+	uint32_t sum = 0;
+
+	if (s.n < 1 || s.n > 8)
+		return ERR_SYNTAX;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if (c >= '0' && c <= '9')
+			sum = sum << 4 | (uint32_t)(c - '0');
+		else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+			sum = sum << 4 | (uint32_t)((c | 32) - 'a' + 10);
+		else
+			return ERR_SYNTAX;
+	}
+	*v = sum;
+	return 0;
+}
+
+int view_id_parse(struct str text, uint32_t *slot, uint32_t *generation)
+{
+	size_t dot = str_chr(text, '.');
+	uint32_t s, g;
+
+	if (dot == text.n || hex_u32(str_head(text, dot), &s) || hex_u32(str_from(text, dot + 1), &g) || g == 0)
+		return ERR_SYNTAX;
+	*slot = s;
+	*generation = g;
+	return 0;
+}
+
+static const char *state_name(const struct call *c)
+{
+	switch (c->phase) {
+	case CALL_SETUP: return c->ringing_after_ms ? "ringing" : "setup";
+	case CALL_ANSWERED: return "answered";
+	case CALL_ESTABLISHED: return "established";
+	case CALL_ENDING: return "ending";
+	case CALL_ENDED: return "ended";
+	default: return "relay";
+	}
+}
+
+static void member_text(struct out *o, const char *key, struct str s)
+{
+	json_key(o, key);
+	if (s.n)
+		json_str(o, s);
+	else
+		json_null(o);
+}
+
+static void member_null(struct out *o, const char *key)
+{
+	json_key(o, key);
+	json_null(o);
+}
+
+static void member_u64(struct out *o, const char *key, uint64_t v)
+{
+	json_key(o, key);
+	json_u64(o, v);
+}
+
+static void member_addr(struct out *o, const char *key, const struct addr *a)
+{
+	json_key(o, key);
+	json_addr(o, a);
+}
+
+/* A moment of the call; 0 milliseconds after its start = did not happen. */
+static void member_time(struct out *o, const char *key, const struct core *core, const struct call *c, uint32_t after_ms)
+{
+	json_key(o, key);
+	json_time(o, after_ms ? c->setup_ms + after_ms + field_wall_offset_ms(core) : 0);
+}
+
+/* The members that `calls` and `call ID` share, in the contract's order. */
+static void brief_members(struct out *o, const struct core *core, const struct call *c, uint32_t slot, uint32_t generation)
+{
+	char uri[FIELD_URI_MAX], text[24];
+	struct out id = OUT(text, sizeof text);
+
+	view_id_print(&id, slot, generation);
+	member_text(o, "id", out_done(&id));
+	member_text(o, "call_id", field_call_id(core->shm, c));
+	member_text(o, "state", str_of(state_name(c)));
+	member_text(o, "from", field_from(core->shm, c, uri, sizeof uri));
+	member_text(o, "to", field_to(core->shm, c, uri, sizeof uri));
+	member_text(o, "caller_gateway", field_gateway(core, c->leg[LEG_A].gateway));
+	member_text(o, "callee_gateway", field_gateway(core, c->leg[LEG_B].gateway));
+	json_key(o, "age_s");
+	json_seconds(o, core->now_ms > c->setup_ms ? core->now_ms - c->setup_ms : 0);
+}
+
+int view_call_brief(struct out *o, const struct core *core, uint32_t slot)
+{
+	uint32_t generation;
+	struct call c;
+	int err;
+
+	err = call_load(core->shm, slot, 0, &c, &generation);
+	if (err)
+		return err;
+	if (!call_is_live(&c))
+		return ERR_STALE;
+	json_object_open(o);
+	brief_members(o, core, &c, slot, generation);
+	json_object_close(o);
+	return o->overflow ? ERR_SPACE : 0;
+}
+
+static void transaction(struct out *o, const struct core *core, const struct txn *t)
+{
+	uint64_t next_ms = t->resend_ms < t->expire_ms ? t->resend_ms : t->expire_ms;
+
+	json_object_open(o);
+	member_text(o, "method", sip_method_name((enum sip_method)t->method));
+	member_text(o, "role", txn_is_client(t) ? STR("client") : STR("server"));
+	member_text(o, "state", str_of(txn_state_name((enum txn_state)t->state)));
+	member_u64(o, "cseq", t->cseq);
+	member_u64(o, "stage", t->stage);
+	json_key(o, "next_in_ms");
+	if (next_ms == SHM_NEVER)
+		json_null(o);
+	else
+		json_u64(o, next_ms > core->now_ms ? next_ms - core->now_ms : 0);
+	json_object_close(o);
+}
+
+/* The timer's members are null: no leg has a session timer here. */
+static void leg(struct out *o, const struct core *core, const struct call *c, unsigned i)
+{
+	const struct leg *l = &c->leg[i];
+
+	json_object_open(o);
+	member_text(o, "side", i == LEG_A ? STR("caller") : STR("callee"));
+	member_text(o, "gateway", field_gateway(core, l->gateway));
+	member_addr(o, "address", &l->source);
+	member_addr(o, "next_hop", &l->remote);
+	member_text(o, "call_id", strings_get(core->shm, l->dialog, DIALOG_CALL_ID));
+	member_text(o, "target", strings_get(core->shm, l->dialog, DIALOG_TARGET));
+	member_text(o, "timer", STR("none"));
+	member_null(o, "refresher");
+	member_null(o, "interval_s");
+	member_null(o, "method");
+	member_null(o, "next_action");
+	member_null(o, "next_in_s");
+	member_u64(o, "cseq", l->cseq_local);
+	json_key(o, "transactions");
+	json_array_open(o);
+	for (unsigned t = 0; t < c->ntxns; t++)
+		if (c->txn[t].leg == i)
+			transaction(o, core, &c->txn[t]);
+	json_array_close(o);
+	json_object_close(o);
+}
+
+int view_call_full(struct out *o, const struct core *core, uint32_t slot, uint32_t generation)
+{
+	struct call c;
+	int err;
+
+	err = call_load(core->shm, slot, generation, &c, &generation);
+	if (err)
+		return err;
+	if (c.phase == CALL_RELAY || c.phase == CALL_FREE)
+		return ERR_STALE;
+	json_object_open(o);
+	brief_members(o, core, &c, slot, generation);
+	member_text(o, "dialed", strings_get(core->shm, c.ident, IDENT_DIALED));
+	member_text(o, "sent", strings_get(core->shm, c.ident, IDENT_SENT));
+	json_key(o, "setup_at");
+	json_time(o, c.setup_ms + field_wall_offset_ms(core));
+	member_time(o, "ringing_at", core, &c, c.ringing_after_ms);
+	member_time(o, "answered_at", core, &c, c.answered_after_ms);
+	member_time(o, "ended_at", core, &c, c.ended_after_ms);
+	member_u64(o, "resends", c.resends);
+	json_key(o, "legs");
+	json_array_open(o);
+	leg(o, core, &c, LEG_A);
+	leg(o, core, &c, LEG_B);
+	json_array_close(o);
+	json_object_close(o);
+	return o->overflow ? ERR_SPACE : 0;
+}
