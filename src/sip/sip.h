@@ -57,7 +57,7 @@ struct sip_header {
 struct sip_msg {
 	struct str raw;          /* start line to the end of the body (not what follows it in a datagram) */
 	struct str start_line;   /* with its CR LF */
-	struct str method_name;  /* requests */
+	struct str method_name;  /* requests; empty in responses and in what is no SIP message */
 	struct str uri;          /* requests: Request-URI as written */
 	struct str version;
 	struct str reason;       /* responses; may be empty */
@@ -75,19 +75,23 @@ struct sip_msg {
 	uint32_t cseq;
 };
 
-/* Why a message was refused: a fixed text that names the header, and the status that a request deserves (400, 505, 513 …). */
+/* Why a message was refused: a fixed text that names the header ("Bad Via", "Missing Call-ID", "Duplicate CSeq", "CSeq method mismatch", "Too many headers" …), fit for
+ * a reason phrase, and the status that a request deserves: 505 for another version, else 400 (for more than SIP_HEADERS_MAX headers too: 513 speaks of bytes,
+ * and a sender who reads 513 would try a congestion-controlled transport). */
 struct sip_fault {
 	uint16_t status;
 	const char *reason;
 };
 
 /* Frames a datagram: start line, headers, body by Content-Length (over UDP: absent = the rest; more than there is = fault 400). Leading CRLFs are
- * skipped. Accepts bare LF line ends. NUL bytes in the head are a fault.
+ * skipped. Accepts bare LF line ends. NUL bytes in the head are a fault, except
+ * as a quoted-pair in a quoted string (RFC 4475 §3.1.1.2).
  * Returns 0; ERR_SYNTAX (*why says what; msg->status/method/first headers hold what could be read, so that sip_answerable() can tell whether a 400 can be sent);
  * ERR_NOTFOUND for a keep-alive (nothing but CRLF or empty). */
 int sip_parse(struct sip_msg *msg, const char *bytes, size_t n, struct sip_fault *why);
 
-/* Whether enough was read of a faulty request to answer it: it is a request, not ACK, with a readable top Via, From, To, Call-ID, CSeq lines present. */
+/* Whether enough was read of a faulty request to answer it: it is a request (method_name is set), not ACK, with a readable top Via. Other headers may be
+ * missing: RFC 4475 §3.3.1 wants a 400 for that very reason, and the response copies what there is. */
 bool sip_answerable(const struct sip_msg *msg);
 
 /* What every request and response must have before anybody handles it: exactly one Call-ID, CSeq, From, To; at least one Via; readable; CSeq number < 2^31, its method equal to the
@@ -141,7 +145,8 @@ struct sip_uri {
 	struct str rest;     /* after "scheme:" */
 };
 int sip_uri_parse(struct sip_uri *uri, struct str text);
-/* The number or name to route by: user part without escapes that need none, a tel: number without visual separators; into buf. Returns its length in out, ERR_SPACE, ERR_SYNTAX. */
+/* The number or name to route by: user part without escapes that need none; a tel: number, and the user part
+ * of a SIP URI with user=phone, without parameters and visual separators. "%00" stays as it is written. Written into buf. Returns its length in out, ERR_SPACE, ERR_SYNTAX. */
 int sip_uri_user(const struct sip_uri *uri, char *buf, size_t cap, struct str *user);
 /* Compares as RFC 3261 §19.1.4. */
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
@@ -168,6 +173,9 @@ struct sip_via {
 	struct str all;
 };
 int sip_via_parse(struct sip_via *via, struct str value);
+/* The first Via value of a message as far as it can be read: where its parameters are malformed, those before. That is enough to
+ * answer a request with 400 (sip_response_target()). Returns 0, or ERR_SYNTAX where sent-by cannot be read. */
+int sip_via_top(struct sip_via *via, const struct sip_msg *m);
 
 /* number SP method, RFC 3261 §20.16; the number below 2^31. */
 int sip_cseq_parse(struct str value, uint32_t *number, struct str *method);
@@ -185,6 +193,7 @@ enum { SIP_EDITS_MAX = 256 };
 struct sip_edit_op {
 	const char *at;      /* where in msg->raw */
 	uint32_t cut;        /* bytes of the original left out from there */
+	bool of_list;        /* private: takes values out of a comma list */
 	struct str put;      /* bytes written instead */
 };
 struct sip_edit {
@@ -193,10 +202,12 @@ struct sip_edit {
 	bool overflow;
 	bool body_replaced;
 	struct str body;
+	char length_line[48]; /* private: the Content-Length that sip_edit_body() makes */
 	struct sip_edit_op op[SIP_EDITS_MAX];
 };
 void sip_edit_init(struct sip_edit *e, const struct sip_msg *m);
-/* Replaces any slice of the message's head by other bytes (start line parts, a header's value, a parameter). Slices must not overlap those of other edits. */
+/* Replaces any slice of the message's head by other bytes (start line parts, a header's value, a parameter); an empty slice at a place inserts there. Slices
+ * must not overlap those of other edits, except that what lies within a dropped line or value goes with it. A slice outside the head is a BUG. */
 void sip_edit_replace(struct sip_edit *e, struct str part, struct str by);
 /* Removes a header with its line; all headers of an id. */
 void sip_edit_drop(struct sip_edit *e, const struct sip_header *h);
@@ -206,17 +217,27 @@ void sip_edit_insert_top(struct sip_edit *e, struct str lines);
 void sip_edit_insert_end(struct sip_edit *e, struct str lines);
 /* Another body, with Content-Length set right (added where it lacks). type empty: Content-Type stays (removed when the body is empty). `type_line`: "Content-Type: …\r\n". */
 void sip_edit_body(struct sip_edit *e, struct str body, struct str type_line);
+/* Removes one value, a slice that sip_values_next() gave, from its comma list; the whole line with the last value of it. A list
+ * may lose several values in any order. No other edit may touch the value. */
+void sip_edit_drop_value(struct sip_edit *e, struct str value);
 /* Removes one token from the lists of an id (Supported, Require …), the header with the last token. */
 void sip_edit_drop_token(struct sip_edit *e, enum sip_header_id id, struct str token);
 /* Writes the edited message. Returns 0 or ERR_SPACE (cap too small, or too many edits). Edits may have been made in any order. */
 int sip_edit_write(struct sip_edit *e, char *buf, size_t cap, size_t *n);
 
 /* ------------------------------------------------------------------------------------------ building */
+/* Writes the top Via value with `received` (and the value of `rport`, where it is asked for) as RFC 3261 §18.2.1 and RFC 3581 §4 say; those
+ * it came with are left out. For a proxy's forwarded request, and used by sip_response_head(). */
+void sip_via_stamp(struct out *o, const struct sip_via *via, const struct addr *source);
+
 /* The head that every response to a request copies (RFC 3261 §8.2.6.2): all Via lines (the top one with received/rport as RFC 3581 says when
- * source != NULL), From, To (with ;tag=to_tag appended where it has none and to_tag is not empty), Call-ID, CSeq; Timestamp for 100. Appends to o. */
+ * source != NULL), From, To (with ;tag=to_tag appended where it has none and to_tag is not empty), Call-ID, CSeq; Timestamp for 100. Appends to o.
+ * Serves faulty requests too: what is missing is left out, and only what can be read is changed. */
 void sip_response_head(struct out *o, const struct sip_msg *req, unsigned status, struct str reason, struct str to_tag, const struct addr *source);
 
-/* Where a response to this request goes (RFC 3261 §18.2.2, RFC 3581): *to from the top Via and the source. */
+/* Where a response to this request goes (RFC 3261 §18.2.2, RFC 3581): *to from the top Via and the source; transport and scope are the source's. Over TCP it is
+ * the source itself (the connection). Returns 0; ERR_SYNTAX where maddr is no IP address; ERR_DENIED where it is a multicast or broadcast address or of
+ * another family than the source (to be dropped). */
 int sip_response_target(const struct sip_via *top, const struct addr *source, struct addr *to);
 
 #endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Private to src/sip: character classes, white space, quoted strings, comments and parameters, on which every
+ * grammar rule stands (RFC 3261 §25.1). */
+#ifndef VELADOR_SIP_GRAMMAR_H
+#define VELADOR_SIP_GRAMMAR_H
+
+#include "base/err.h"
+#include "sip/sip.h"
+
+enum {
+	SIP_C_TOKEN = 1, /* token */
+	SIP_C_LWS = 2,   /* SP HTAB CR LF */
+	SIP_C_HOST = 4,  /* hostname, with the "_" that many hosts bear */
+	SIP_C_URI = 8,   /* may stand in a URI: all but controls, space, <, > and quote */
+	SIP_C_PLAIN = 16, /* needs no escape in a user part: unreserved, user-unreserved */
+	SIP_C_DIGIT = 32,
+	SIP_C_HEX = 64,
+	SIP_C_VALUE = 128, /* may stand in an unquoted parameter value */
+};
+extern const uint8_t sip_class[256];
+
+static inline bool sip_is(char c, unsigned classes)
+{
+	return sip_class[(unsigned char)c] & classes;
+}
+
+/* How many bytes at the start of s belong to a class. */
+static inline size_t sip_span(struct str s, unsigned classes)
+{
+	size_t n = 0;
+
+	while (n < s.n && sip_is(s.p[n], classes))
+		n++;
+	return n;
+}
+
+/* Takes n bytes off the front of s and returns them. */
+static inline struct str sip_take(struct str *s, size_t n)
+{
+	struct str head = str_head(*s, n);
+
+	*s = str_from(*s, n);
+	return head;
+}
+
+/* Takes a token off the front; empty where there is none. */
+static inline struct str sip_token(struct str *s)
+{
+	return sip_take(s, sip_span(*s, SIP_C_TOKEN));
+}
+
+/* Takes white space off the front, folding included (LWS). Returns how much there was. */
+static inline size_t sip_lws(struct str *s)
+{
+	return sip_take(s, sip_span(*s, SIP_C_LWS)).n;
+}
+
+/* Takes the character c with white space around it off the front. Returns whether it was there. */
+static inline bool sip_mark(struct str *s, char c)
+{
+	struct str t = *s;
+
+	sip_lws(&t);
+	if (!t.n || t.p[0] != c)
+		return false;
+	*s = str_from(t, 1);
+	sip_lws(s);
+	return true;
+}
+
+/* The length of the quoted string, or of the comment (they nest), at the start of s; 0 where it does not end. */
+size_t sip_quoted_span(struct str s);
+size_t sip_comment_span(struct str s);
+
+/* Takes a host (name, IPv4 or "[" IPv6 "]") and an optional ":" port off the front. *port is 0 where there is none.
+ * lws: white space may stand around the colon. Returns 0 or ERR_SYNTAX. */
+int sip_hostport(struct str *s, struct str *host, uint16_t *port, bool lws);
+
+/* One ";name" or ";name=value". */
+struct sip_one_param {
+	struct str name;
+	struct str value; /* without its quotes */
+	struct str all;   /* from the ';' on, with the quotes */
+};
+/* Takes a parameter off the front of params. Returns 0; ERR_NOTFOUND where params does not begin with ";" (white space aside);
+ * ERR_SYNTAX where what begins there is none. */
+int sip_param_next(struct str *params, struct sip_one_param *one);
+
+/* Whether `part` lies within `whole`. */
+static inline bool sip_within(struct str whole, struct str part)
+{
+	return part.p >= whole.p && part.p + part.n <= whole.p + whole.n;
+}
+
+/* The fault texts that name a header. */
+enum sip_trouble { SIP_MISSING, SIP_DUPLICATE, SIP_BAD };
+const char *sip_fault_text(enum sip_header_id id, enum sip_trouble trouble);
+/* SIP_HF_* of a header. */
+unsigned sip_header_flags(enum sip_header_id id);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sip/grammar.h"
+
+static const struct str methods[] = {
+	[SIP_UNKNOWN] = { "", 0 },
+#define METHOD(name) [SIP_##name] = { #name, sizeof #name - 1 },
+#include "sip/method.def"
+#undef METHOD
+};
+
+enum sip_method sip_method_of(struct str name)
+{
+	for (unsigned m = SIP_UNKNOWN + 1; m < SIP_METHOD_COUNT; m++)
+		if (str_eq(methods[m], name))
+			return m;
+	return SIP_UNKNOWN;
+}
+
+struct str sip_method_name(enum sip_method m)
+{
+	return m < SIP_METHOD_COUNT ? methods[m] : methods[SIP_UNKNOWN];
+}
+
+static const struct str headers[] = {
+	[SIP_H_OTHER] = { "", 0 },
+#define HEADER(id, name, compact, flags, section) [SIP_H_##id] = { name, sizeof name - 1 },
+#include "sip/header.def"
+#undef HEADER
+};
+
+static const char compacts[] = {
+#define HEADER(id, name, compact, flags, section) [SIP_H_##id] = compact[0],
+#include "sip/header.def"
+#undef HEADER
+};
+
+static const uint8_t flags_of[] = {
+#define HEADER(id, name, compact, flags, section) [SIP_H_##id] = flags,
+#include "sip/header.def"
+#undef HEADER
+};
+
+static const uint8_t slots[512] = {
+#define SLOT(hash, id) [hash] = SIP_H_##id,
+#include "sip/header_slot.def"
+#undef SLOT
+};
+_Static_assert(SIP_H_COUNT <= 256, "ids are kept in bytes");
+
+/* Without collisions over header.def, case folded; t/b30-sip-tables looks for other factors when a header is added. */
+static inline unsigned slot_of(struct str name)
+{
+	unsigned first = name.p[0] | 0x20, middle = name.p[name.n / 2] | 0x20, last = name.p[name.n - 1] | 0x20;
+
+	return (unsigned)(name.n * 34 + first * 23 + middle * 154 + last) % 512;
+}
+
+static enum sip_header_id compact_of(char letter)
+{
+	char low = letter | 0x20;
+	const char *found = low >= 'a' && low <= 'z' ? memchr(compacts, low, sizeof compacts) : NULL;
+
+	return found ? (enum sip_header_id)(found - compacts) : SIP_H_OTHER;
+}
+
+enum sip_header_id sip_header_of(struct str name)
+{
+	unsigned id;
+
+	if (name.n < 2)
+		return name.n ? compact_of(name.p[0]) : SIP_H_OTHER;
+	id = slots[slot_of(name)];
+	/* most write the name as the RFC does */
+	if (str_eq(headers[id], name) || str_ieq(headers[id], name))
+		return id;
+	return SIP_H_OTHER;
+}
+
+struct str sip_header_name(enum sip_header_id id)
+{
+	return id < SIP_H_COUNT ? headers[id] : headers[SIP_H_OTHER];
+}
+
+unsigned sip_header_flags(enum sip_header_id id)
+{
+	return flags_of[id];
+}
+
+const char *sip_fault_text(enum sip_header_id id, enum sip_trouble trouble)
+{
+	static const char *const texts[][3] = {
+		[SIP_H_OTHER] = { "Missing header", "Duplicate header", "Bad header" },
+#define HEADER(id, name, compact, flags, section) \
+	[SIP_H_##id] = { "Missing " name, "Duplicate " name, "Bad " name },
+#include "sip/header.def"
+#undef HEADER
+	};
+
+	return texts[id][trouble];
+}
+
+struct str sip_reason(unsigned status)
+{
+	switch (status) {
+#define STATUS(code, text) case code: return STR(text);
+#include "sip/status.def"
+#undef STATUS
+	}
+	return STR("Unknown");
+}
