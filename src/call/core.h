@@ -39,6 +39,10 @@ int core_receive(struct core *core, const struct shm_datagram *datagram);
 /* Acts on a due object. Returns 0, ERR_BUSY (next tick again) or ERR_STALE (gone). Context: timer process, simulator; RCU online. */
 int core_timer(struct core *core, uint32_t slot);
 
+/* A datagram of ours could not be delivered: refused at once, or reported by the network (then bytes may be cut, to some 500). An INVITE to a
+ * gateway goes to the next one (RFC 3261 §16.9, §18.4). Its sends are queued in the outbox. Context: any process that sends; RCU online. */
+void core_transport_error(struct core *core, const struct addr *to, const void *bytes, uint32_t length);
+
 /* Ends a call from our side (reason admin). Returns 0, ERR_BUSY, ERR_STALE or ERR_NOTFOUND (no live call). Context: control; RCU online. */
 int core_hangup(struct core *core, uint32_t slot, uint32_t generation);
 
