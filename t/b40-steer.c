@@ -33,13 +33,13 @@ static void group_open(struct group *g, const char *ip, unsigned workers)
 		tap_bail("no loopback socket");
 	addr_from_sockaddr(&g->at, &ss, ADDR_UDP);
 	close(hold);
-	if (steer.scan < STEER_SCAN)
-		tap_skip_all("net.core.optmem_max leaves no room for the whole program");
 	g->workers = workers;
 	struct steer steer = { .workers = workers, .seed = 0x1234567 };
 	for (unsigned i = 0; i < SOCKETS; i++)
 		if (udp_open(&g->fd[i], &g->at, i == 0 ? &steer : NULL))
 			tap_bail(strerror(errno));
+	if (steer.scan < STEER_SCAN)
+		tap_skip_all("net.core.optmem_max leaves no room for the whole program");
 }
 
 static void group_close(struct group *g)
