@@ -17,6 +17,7 @@
 #ifndef VELADOR_SHM_H
 #define VELADOR_SHM_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/addr.h"
@@ -294,12 +295,15 @@ bool shm_endpoint_info(const struct shm *shm, uint32_t i, struct shm_endpoint_in
 struct shm_gateway {
 	char name[SHM_NAME];                     /* written by the supervisor's children at start and reload */
 	struct addr addrs[SHM_GATEWAY_ADDRS];    /* resolved; family 0 ends */
-	uint32_t calls;                          /* live calls: kept by commit, recounted by repair */
 	uint32_t available;                      /* 1 = yes */
+	uint32_t pad;
 	uint64_t since_ms;
 };
 /* Entry i (0 to SHM_GATEWAYS_MAX - 1); shared memory, fields as said above. */
 struct shm_gateway *shm_gateway(const struct shm *shm, unsigned i);
+/* Objects whose state names gateway i: the sum over the processes, each of which counts its own commits. Exact between
+ * commits, also after a death and its repair. */
+uint32_t shm_gateway_calls(const struct shm *shm, unsigned i);
 
 /* ------------------------------------------------------------------------------------------ check */
 /* Walks the whole arena and reports every broken invariant (leaked or doubly held block, index or board entry missing, owner word of a dead process, wrong

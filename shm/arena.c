@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The map: sizes, creation, what the header keeps. */
+#include "shm/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { KINDS_BUT_WORKER = 4 };
+
+static uint64_t pages(uint64_t bytes)
+{
+	return (bytes + SHM_PAGE - 1) / SHM_PAGE * SHM_PAGE;
+}
+
+static uint64_t place(uint64_t *end, uint64_t bytes)
+{
+	uint64_t at = *end;
+
+	*end += pages(bytes);
+	return at;
+}
+
+static uint64_t summaries(uint32_t slots)
+{
+	return (slots + SHM_BOARD_BLOCK - 1) / SHM_BOARD_BLOCK;
+}
+
+static int lay_out(struct shm_header *h, const struct shm_params *params)
+{
+	uint64_t heap = params->heap_bytes ? params->heap_bytes : (16u << 20) + (uint64_t)params->slots * 1472;
+	uint64_t end = pages(sizeof *h);
+
+	if (params->slots < 64 || params->slots > 16u << 20 || params->workers_max < 1 || params->workers_max > 64)
+		return ERR_RANGE;
+	if (params->endpoints > 1u << 20 || heap > 128ull << 30)
+		return ERR_RANGE;
+	h->version = SHM_LAYOUT_VERSION;
+	h->layout_hash = SHM_LAYOUT_HASH;
+	h->slots = params->slots;
+	h->endpoints = params->endpoints ? params->endpoints : 4096;
+	h->workers_max = params->workers_max;
+	h->nprocs = params->workers_max + KINDS_BUT_WORKER;
+	h->chunks = (uint32_t)((heap + SHM_CHUNK_BYTES - 1) / SHM_CHUNK_BYTES);
+	h->buckets = (uint32_t)(((uint64_t)params->slots * SHM_INDEX_PER_SLOT + SHM_BUCKET - 1) / SHM_BUCKET);
+	h->procs_at = place(&end, (uint64_t)h->nprocs * sizeof(struct shm_proc));
+	h->journals_at = place(&end, (uint64_t)h->workers_max * sizeof(struct shm_journal));
+	h->slots_at = place(&end, (uint64_t)h->slots * sizeof(struct shm_slot));
+	h->slot_hints_at = place(&end, ((uint64_t)h->slots + 63) / 64 * 8);
+	h->deadlines_at = place(&end, (uint64_t)h->slots * 8);
+	h->summaries_at = place(&end, summaries(h->slots) * 8);
+	h->index_at = place(&end, ((uint64_t)h->buckets + SHM_WINDOW - 1) * SHM_BUCKET * 8);
+	h->endpoints_at = place(&end, (uint64_t)h->endpoints * sizeof(struct shm_endpoint));
+	h->chunk_class_at = place(&end, ((uint64_t)h->chunks + 1) * 4);
+	h->chunk_hints_at = place(&end, ((uint64_t)h->chunks + 1) * sizeof(struct shm_chunk_hints));
+	h->heap_at = place(&end, (uint64_t)h->chunks * SHM_CHUNK_BYTES);
+	h->bytes = end;
+	h->epoch = 1;
+	return 0;
+}
+
+static void draw_keys(struct shm_header *h)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	BUG_ON(getrandom(&h->key_index, sizeof h->key_index, 0) != (ssize_t)sizeof h->key_index);
+	BUG_ON(getrandom(&h->key_check, sizeof h->key_check, 0) != (ssize_t)sizeof h->key_check);
+	if (fd < 0)
+		return;
+	n = read(fd, h->boot_id, sizeof h->boot_id - 1);
+	h->boot_id[n > 0 ? n : 0] = 0;
+	h->boot_id[strcspn(h->boot_id, "\n")] = 0;
+	close(fd);
+}
+
+static void find_sections(struct shm *shm, char *base)
+{
+	struct shm_header *h = shm->header;
+
+	shm->procs = base + h->procs_at;
+	shm->journals = base + h->journals_at;
+	shm->slots = (void *)(base + h->slots_at);
+	shm->slot_hints = (void *)(base + h->slot_hints_at);
+	shm->deadlines = (void *)(base + h->deadlines_at);
+	shm->summaries = (void *)(base + h->summaries_at);
+	shm->index = (void *)(base + h->index_at);
+	shm->endpoints = (void *)(base + h->endpoints_at);
+	shm->chunk_class = (void *)(base + h->chunk_class_at);
+	shm->chunk_hints = (void *)(base + h->chunk_hints_at);
+	shm->heap = base + h->heap_at - SHM_CHUNK_BYTES; /* chunks count from 1, so that index 0 is no block */
+	shm->nslots = h->slots;
+	shm->nsummaries = (uint32_t)summaries(h->slots);
+	shm->nchunks = h->chunks;
+	shm->nbuckets = h->buckets;
+	shm->nprocs = h->nprocs;
+	shm->bytes = h->bytes;
+}
+
+/* Maps `bytes` of a new file, its pages allocated, or of anonymous memory. */
+static int map_new(void **base, const char *path, uint64_t bytes)
+{
+	int fd = -1, error, flags = MAP_SHARED;
+
+	if (!path) {
+		flags |= MAP_ANONYMOUS | MAP_NORESERVE;
+	} else {
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return errno == EEXIST ? ERR_EXISTS : ERR_SYSTEM;
+		error = posix_fallocate(fd, 0, (off_t)bytes);
+		if (error)
+			goto out;
+		flags |= MAP_POPULATE;
+	}
+	*base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+	error = *base == MAP_FAILED ? errno : 0;
+out:
+	if (fd >= 0)
+		close(fd);
+	if (error && path)
+		unlink(path);
+	errno = error;
+	return error ? ERR_SYSTEM : 0;
+}
+
+int shm_create(struct shm **shm, const char *path, const struct shm_params *params)
+{
+	struct shm_header *sizes = calloc(1, sizeof *sizes);
+	struct shm *s = calloc(1, sizeof *s);
+	void *base = NULL;
+	int err = sizes && s ? lay_out(sizes, params) : ERR_SYSTEM;
+
+	if (!err && path && !(s->path = strdup(path)))
+		err = ERR_SYSTEM;
+	if (!err)
+		err = map_new(&base, path, sizes->bytes);
+	if (err) {
+		free(s ? s->path : NULL);
+		free(s);
+		free(sizes);
+		return err;
+	}
+	draw_keys(sizes);
+	memcpy(base, sizes, sizeof *sizes);
+	free(sizes);
+	s->header = base;
+	find_sections(s, base);
+	memset(s->deadlines, 0xff, (size_t)s->nslots * 8); /* SHM_NEVER */
+	memset(s->summaries, 0xff, (size_t)s->nsummaries * 8);
+	cmm_smp_wmb();
+	s->header->magic = SHM_MAGIC;
+	*shm = s;
+	return 0;
+}
+
+void shm_close(struct shm *shm, bool unlink_file)
+{
+	if (unlink_file && shm->path)
+		unlink(shm->path);
+	munmap(shm->header, shm->bytes);
+	free(shm->path);
+	free(shm);
+}
+
+const struct siphash_key *shm_key_index(const struct shm *shm)
+{
+	return &shm->header->key_index;
+}
+
+const struct siphash_key *shm_key_check(const struct shm *shm)
+{
+	return &shm->header->key_check;
+}
+
+uint32_t shm_slots(const struct shm *shm)
+{
+	return shm->nslots;
+}
+
+struct shm_gateway *shm_gateway(const struct shm *shm, unsigned i)
+{
+	BUG_ON(i >= SHM_GATEWAYS_MAX);
+	return &shm->header->gateways[i];
+}

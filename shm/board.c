@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The deadline board: one deadline a slot, one summary (a minimum, or less) a block of 512. Never later than what is
+ * published: an earlier deadline is armed before the publish, a later one set after it. */
+#include "shm/internal.h"
+
+static void summary_min(struct shm *shm, uint32_t slot, uint64_t deadline_ms)
+{
+	uint64_t *summary = &shm->summaries[slot / SHM_BOARD_BLOCK], is = uatomic_read(summary), was;
+
+	for (; deadline_ms < is; is = was) {
+		was = uatomic_cmpxchg(summary, is, deadline_ms);
+		if (was == is)
+			return;
+	}
+}
+
+void shm_board_arm(struct shm *shm, uint32_t slot, uint64_t deadline_ms)
+{
+	if (deadline_ms >= uatomic_read(&shm->deadlines[slot]))
+		return;
+	uatomic_set(&shm->deadlines[slot], deadline_ms);
+	cmm_smp_mb(); /* the scan exchanges the summary, then reads the entry: one of us sees the other */
+	SHM_STEP("shm.board.armed");
+	summary_min(shm, slot, deadline_ms);
+}
+
+void shm_board_set(struct shm *shm, uint32_t slot, uint64_t deadline_ms)
+{
+	uint64_t is = uatomic_read(&shm->deadlines[slot]);
+
+	if (deadline_ms < is)
+		shm_board_arm(shm, slot, deadline_ms);
+	else if (deadline_ms > is)
+		uatomic_set(&shm->deadlines[slot], deadline_ms);
+}
+
+static unsigned scan_block(struct shm *shm, uint32_t block, uint64_t now_ms, shm_due_fn *fn, void *arg)
+{
+	uint32_t from = block * SHM_BOARD_BLOCK, to = from + SHM_BOARD_BLOCK;
+	uint64_t next = SHM_NEVER;
+	unsigned due = 0;
+
+	uatomic_xchg(&shm->summaries[block], SHM_NEVER);
+	SHM_STEP("shm.board.scan");
+	for (uint32_t slot = from; slot < to && slot < shm->nslots; slot++) {
+		uint64_t deadline_ms = uatomic_read(&shm->deadlines[slot]);
+
+		if (deadline_ms <= now_ms) {
+			fn(arg, slot, deadline_ms);
+			due++;
+			deadline_ms = uatomic_read(&shm->deadlines[slot]);
+		}
+		next = deadline_ms < next ? deadline_ms : next;
+	}
+	SHM_STEP("shm.board.scanned");
+	summary_min(shm, from, next);
+	return due;
+}
+
+unsigned shm_board_scan(struct shm_self *self, uint64_t now_ms, shm_due_fn *fn, void *arg)
+{
+	struct shm *shm = self->shm;
+	unsigned due = 0;
+
+	for (uint32_t block = 0; block < shm->nsummaries; block++)
+		if (uatomic_read(&shm->summaries[block]) <= now_ms)
+			due += scan_block(shm, block, now_ms, fn, arg);
+	return due;
+}
+
+/* Lowers only, since holders are at work meanwhile: what is too early is set right by the next who holds the object. */
+void shm_board_rebuild(struct shm_self *self)
+{
+	struct shm *shm = self->shm;
+
+	for (uint32_t slot = 0; slot < shm->nslots; slot++) {
+		const struct shm_state *state = shm_peek(shm, slot, 0, NULL);
+		uint64_t is = uatomic_read(&shm->deadlines[slot]);
+
+		if (state && state->deadline_ms < is) {
+			uatomic_cmpxchg(&shm->deadlines[slot], is, state->deadline_ms);
+			is = state->deadline_ms;
+		}
+		SHM_STEP("shm.board.rebuild");
+		summary_min(shm, slot, is);
+	}
+}
+
+uint64_t shm_board_next(const struct shm *shm)
+{
+	uint64_t next = SHM_NEVER;
+
+	for (uint32_t block = 0; block < shm->nsummaries; block++) {
+		uint64_t summary = uatomic_read(&shm->summaries[block]);
+
+		next = summary < next ? summary : next;
+	}
+	return next;
+}
+
+uint64_t shm_board_deadline(const struct shm *shm, uint32_t slot)
+{
+	return uatomic_read(&shm->deadlines[slot]);
+}

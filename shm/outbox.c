@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a process has yet to hand to the kernel (guarantee F). An entry is whole before the tail counts it. */
+#include "shm/internal.h"
+
+static struct shm_outbox_entry *next_entry(struct shm_proc *p)
+{
+	BUG_ON(shm_outbox_room(p) == 0);
+	return &p->outbox[p->outbox_tail % SHM_OUTBOX];
+}
+
+void shm_outbox_append(struct shm *shm, struct shm_proc *p, const struct shm_state *state)
+{
+	const struct shm_send *send = shm_state_sends(state);
+
+	for (unsigned i = 0; i < state->nsends; i++, send++) {
+		struct shm_outbox_entry *e;
+
+		if (!shm_block(shm, send->bytes))
+			continue; /* sent once, and not kept by the state */
+		e = next_entry(p);
+		*e = (struct shm_outbox_entry){
+			.ref = send->bytes,
+			.offset = send->offset,
+			.length = send->length,
+			.to = send->to,
+			.listen = send->listen,
+		};
+		SHM_STEP("shm.outbox.entry");
+		uatomic_set(&p->outbox_tail, p->outbox_tail + 1);
+		SHM_STEP("shm.outbox.tail");
+	}
+}
+
+int shm_outbox_put(struct shm_self *self, uint16_t listen, const struct addr *to, const void *bytes, uint32_t length)
+{
+	struct shm_proc *p = self->proc;
+	struct shm_outbox_entry *e;
+
+	if (p->outbox_head == p->outbox_tail)
+		uatomic_set(&p->scratch_used, 0);
+	/* Room for one commit's sends stays free for the step that may be open. */
+	if (shm_outbox_room(p) <= SHM_SENDS_MAX || length > SHM_SCRATCH - p->scratch_used)
+		return ERR_FULL;
+	e = next_entry(p);
+	*e = (struct shm_outbox_entry){ .offset = p->scratch_used, .length = length, .to = *to, .listen = listen };
+	memcpy(p->scratch + p->scratch_used, bytes, length);
+	SHM_STEP("shm.outbox.copied");
+	uatomic_set(&p->scratch_used, p->scratch_used + length);
+	uatomic_set(&p->outbox_tail, p->outbox_tail + 1);
+	SHM_STEP("shm.outbox.put");
+	return 0;
+}
+
+int shm_outbox_entry(struct shm_self *self, unsigned i, struct shm_out *out)
+{
+	struct shm_proc *p = self->proc;
+	const struct shm_outbox_entry *e = &p->outbox[(p->outbox_head + i) % SHM_OUTBOX];
+	const char *bytes = p->scratch;
+
+	if (i >= shm_outbox_count(self))
+		return ERR_NOTFOUND;
+	if (e->ref) {
+		bytes = shm_block(self->shm, e->ref);
+		BUG_ON(!bytes); /* we have been online since it was queued */
+	}
+	*out = (struct shm_out){ .bytes = bytes + e->offset, .length = e->length, .listen = e->listen, .to = e->to };
+	return 0;
+}
+
+unsigned shm_outbox_count(const struct shm_self *self)
+{
+	return self->proc->outbox_tail - self->proc->outbox_head;
+}
+
+void shm_outbox_sent(struct shm_self *self, unsigned n)
+{
+	BUG_ON(n > shm_outbox_count(self));
+	SHM_STEP("shm.outbox.sent");
+	uatomic_set(&self->proc->outbox_head, self->proc->outbox_head + n);
+}
