@@ -20,7 +20,7 @@ use Socket qw(SOCK_DGRAM);
 use Test::More;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(wait_for pause now free_port slurp spawn reap alone sipp sipp_ok build_dir source_dir);
+our @EXPORT_OK = qw(wait_for pause now free_port slurp spawn reap alone plan_of sipp sipp_ok build_dir source_dir);
 
 my $here = dirname(abs_path(__FILE__));
 my $owner = $$;
@@ -271,6 +271,28 @@ sub wait_record_of {
 	my ($self, $call_id, $timeout_s) = @_;
 	my $record = wait_for(sub { return (grep { ($_->{call_id} // '') eq $call_id } @{ $self->records })[0] }, $timeout_s // 5, "the record of $call_id");
 	return $record // {};
+}
+
+# One caller network (127.0.0.1) and these gateways (name => address, or name => {keys}), as sections for start().
+sub plan_of {
+	my (%gateways) = @_;
+	my %sections = ('gateway phones' => { role => 'caller', source => '127.0.0.1' });
+	for my $name (keys %gateways) {
+		my $keys = ref $gateways{$name} ? $gateways{$name} : { address => $gateways{$name} };
+		$sections{"gateway $name"} = { role => 'callee', %$keys };
+	}
+	return %sections;
+}
+
+# The last tests of a file: no call is left, every structure is sound, no machine met an event that it does not know, and it stops as it should.
+sub done_ok {
+	my $self = shift;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($self->wait_no_calls(10), 'no call is left');
+	is_deeply(($self->ctl('check') // {})->{problems}, [], 'veladorctl check finds nothing');
+	is($self->stat_of('unlisted_event'), 0, 'no event that a table does not list');
+	is($self->stop, 0, 'stops orderly') or $self->tell;
+	return;
 }
 
 # Shows why a test may have failed; call it where one did.

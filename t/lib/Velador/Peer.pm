@@ -179,6 +179,36 @@ sub sdp {
 		'a=rtpmap:0 PCMU/8000', ($o{extra} ? $o{extra} : ()), '';
 }
 
+# A whole call up to the ACK: from this peer to the gateway's peer. Returns both ends (Velador::Dialog); dies where it does not come about.
+# Options: user, invite => {...}, ring => 0, answer => {...} (reply options of the 200), as well as those of dialog().
+sub call {
+	my ($self, $gateway, %o) = @_;
+	my ($more, $answer) = (delete $o{invite} // {}, delete $o{answer} // {});
+	my $ring = delete $o{ring} // 1;
+	my $caller = $self->dialog(%o);
+	$caller->invite(%$more);
+	my $invite = $gateway->want('INVITE', call_id => $caller->{call_id}) or die "no INVITE came through\n";
+	my $callee = $gateway->dialog_of($invite);
+	$gateway->reply($invite, 180, contact => 1) if $ring;
+	$gateway->reply($invite, 200, sdp => 1, %$answer);
+	my $ok = $self->want('200/INVITE', call_id => $caller->{call_id}) or die "no 200 came back\n";
+	$caller->learn($ok);
+	$caller->ack;
+	my $ack = $gateway->want('ACK', call_id => $caller->{call_id}) or die "no ACK came through\n";
+	@$callee{qw(invite ack)} = ($invite, $ack);
+	$caller->{ok} = $ok;
+	return ($caller, $callee);
+}
+
+# Ends such a call by a BYE from this end; true when both ends are done.
+sub hang_up {
+	my ($self, $mine, $other) = @_;
+	$mine->bye;
+	my $bye = $other->{peer}->want('BYE', call_id => $other->{call_id}) or return;
+	$other->{peer}->reply($bye, 200);
+	return $self->want('200/BYE', call_id => $mine->{call_id});
+}
+
 # A dialog that this peer begins / that a received INVITE begins.
 sub dialog { my ($self, %o) = @_; return Velador::Dialog->caller($self, %o) }
 sub dialog_of { my ($self, $invite, %o) = @_; return Velador::Dialog->callee($self, $invite, %o) }
