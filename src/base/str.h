@@ -53,7 +53,7 @@ static inline size_t str_chr(struct str s, char c)
 static inline struct str str_from(struct str s, size_t from)
 {
 	from = from < s.n ? from : s.n;
-	return (struct str){ s.p + from, s.n - from };
+	return (struct str){ from ? s.p + from : s.p, s.n - from };
 }
 
 /* The first n bytes of s. */

@@ -100,6 +100,14 @@ static void add_header(struct sip_msg *m, enum sip_header_id id, struct str name
 	m->last[id] = at;
 }
 
+/* The value after the colon; an empty one lies right behind it, so that it can be replaced. */
+static struct str value_of(struct str rest)
+{
+	struct str value = str_trim(rest);
+
+	return value.n ? value : str_head(rest, 0);
+}
+
 /* header = field-name HCOLON field-value */
 static void read_header(struct reader *r, struct str line)
 {
@@ -115,7 +123,7 @@ static void read_header(struct reader *r, struct str line)
 	else if (r->m->nheaders == SIP_HEADERS_MAX)
 		fault(r, "Too many headers");
 	else
-		add_header(r->m, id, name, str_trim(str_from(line, colon + 1)), line);
+		add_header(r->m, id, name, value_of(str_from(line, colon + 1)), line);
 }
 
 /* Takes a line with those that continue it (RFC 3261 §7.3.1) off the front. */
@@ -160,7 +168,7 @@ static bool nuls_quoted(struct str line)
 	for (size_t i = 0; i < line.n; i++) {
 		size_t quoted = sip_quoted_span(str_from(line, i));
 
-		if (!line.p[i])
+		if (!line.p[i] || (line.p[i] == '"' && !quoted))
 			return false;
 		for (size_t k = 1; k < quoted; k++) {
 			if (line.p[i + k] == '\\')
@@ -182,7 +190,7 @@ static void check_nuls(struct reader *r, struct str head)
 		return;
 	for (size_t i = 0; i < m->nheaders; i++) {
 		seen += m->header[i].line.n;
-		if (!nuls_quoted(m->header[i].line))
+		if (str_chr(m->header[i].line, '\0') < m->header[i].line.n && !nuls_quoted(m->header[i].line))
 			fault(r, "NUL in a header");
 	}
 	if (seen + m->start_line.n + m->head_end.n != head.n || memchr(m->start_line.p, '\0', m->start_line.n))

@@ -57,22 +57,24 @@ static void put_line(struct out *o, const struct sip_header *h)
 	end_line(o);
 }
 
-/* The top Via line, which may hold further values; copied as it is where it cannot be read. */
-static void put_top_via(struct out *o, const struct sip_msg *req, const struct sip_header *h, const struct addr *source)
+/* Every Via line as it is, but for the top value (which may share its line with others, RFC 3261 §7.3.1). */
+static void put_vias(struct out *o, const struct sip_msg *req, const struct addr *source)
 {
-	const char *end = h->line.p + h->line.n;
-	struct sip_via via;
-	struct str top;
+	struct sip_via top = { .port = 0 };
+	bool stamp = source && sip_via_top(&top, req) == 0;
 
-	if (!source || sip_via_top(&via, req)) {
-		put_line(o, h);
-		return;
+	for (const struct sip_header *h = sip_first(req, SIP_H_VIA); h; h = sip_next(req, h)) {
+		const char *end = h->line.p + h->line.n, *after = top.all.p + top.all.n;
+
+		if (!stamp || !sip_within(h->line, top.all)) {
+			put_line(o, h);
+			continue;
+		}
+		out_mem(o, h->line.p, (size_t)(top.all.p - h->line.p));
+		sip_via_stamp(o, &top, source);
+		out_mem(o, after, (size_t)(end - after));
+		end_line(o);
 	}
-	top = via.all;
-	out_mem(o, h->line.p, (size_t)(top.p - h->line.p));
-	sip_via_stamp(o, &via, source);
-	out_mem(o, top.p + top.n, (size_t)(end - (top.p + top.n)));
-	end_line(o);
 }
 
 static void put_to(struct out *o, const struct sip_header *h, struct str tag)
@@ -100,21 +102,17 @@ static void put_all(struct out *o, const struct sip_msg *req, enum sip_header_id
 void sip_response_head(struct out *o, const struct sip_msg *req, unsigned status, struct str reason, struct str to_tag,
 		       const struct addr *source)
 {
-	const struct sip_header *h = sip_first(req, SIP_H_VIA);
+	const struct sip_header *to = sip_first(req, SIP_H_TO);
 
 	out_lit(o, "SIP/2.0 ");
 	out_u64(o, status);
 	out_lit(o, " ");
 	out_str(o, reason);
 	out_lit(o, "\r\n");
-	if (h)
-		put_top_via(o, req, h, source);
-	while (h && (h = sip_next(req, h)))
-		put_line(o, h);
+	put_vias(o, req, source);
 	put_all(o, req, SIP_H_FROM);
-	h = sip_first(req, SIP_H_TO);
-	if (h)
-		put_to(o, h, to_tag);
+	if (to)
+		put_to(o, to, to_tag);
 	put_all(o, req, SIP_H_CALL_ID);
 	put_all(o, req, SIP_H_CSEQ);
 	if (status == 100)
