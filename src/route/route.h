@@ -34,7 +34,7 @@ struct route_gateway {
 /* Resolves the gateways' names and writes the arena's gateway table: an entry keeps its place by name, a new gateway takes an unused one, the entry of
  * one that is no longer configured stays while it has calls. A name that fails keeps its former addresses with a warning; without any it is an
  * error. Also reports callers that cannot be told apart once the names are known.
- * Returns 0, ERR_CONFIG (see report), ERR_FULL (more gateways than SHM_GATEWAYS_MAX).
+ * After ERR_CONFIG the arena is as it was. Returns 0; ERR_CONFIG (see report); ERR_FULL (no entry free; in the report too); ERR_SYSTEM (memory).
  * Context: a short-lived child, or -t with an arena of its own; may block for seconds. */
 int route_resolve(const struct conf *conf, struct shm *shm, const char *file, struct conf_report *report);
 
@@ -58,11 +58,14 @@ bool route_known_source(const struct route *route, const struct addr *src);
  * ones. Returns how many were put into list, at most max; 0 = no route. At the moment of use ask route_has_room(). */
 unsigned route_candidates(const struct route *route, struct str dialed, uint64_t random, uint16_t *list, unsigned max);
 
+/* Whether any gateway, available or not, takes calls to `dialed`: without candidates, false is 404 and true is 503. */
+bool route_has_match(const struct route *route, struct str dialed);
+
 /* Whether the gateway is below its max_calls (false for one no longer configured). */
 bool route_has_room(const struct route *route, unsigned gateway);
 
 /* Writes the number as this gateway wants it: `strip` characters off the front, `add` before. Returns 0; ERR_SPACE; ERR_SYNTAX where nothing
- * would be left; ERR_NOTFOUND. */
+ * would be left; ERR_NOTFOUND. An escape (%23) counts as one character. */
 int route_number(const struct route *route, unsigned gateway, struct str dialed, struct out *number);
 
 /* Whether a final answer sends the call to the next gateway: 5xx, 408, 480. Not 6xx, 486, 487, 404 and the rest. */
