@@ -250,11 +250,16 @@ void shm_block_undo(struct shm *shm, const struct shm_proc *p, shm_ref candidate
 		hint_free(shm, shm_low(candidate));
 }
 
-/* The dead one may have flagged a chunk and not looked again. */
+/* The dead one may have flagged a chunk and not looked again, or taken one and not counted it. */
 void shm_block_repair_hints(struct shm *shm)
 {
-	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++)
+	uint64_t assigned = 0;
+
+	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
 		clear_full(shm, chunk);
+		assigned += uatomic_read(&shm->chunk_class[chunk]) != 0;
+	}
+	uatomic_set(&shm->header->chunks_assigned, assigned);
 }
 
 void *shm_block(const struct shm *shm, shm_ref ref)

@@ -40,6 +40,7 @@ enum {
 	SHM_DEFERRED = 64,           /* datagrams put off, each process */
 	SHM_RING = 4096,             /* entries of a ring */
 	SHM_BLOCK_MAX = 66 * 1024,   /* largest block, bytes of payload */
+	SHM_SLOT_BYTES = 81,         /* slot, index and deadline of one object, beside its blocks; see layout.h */
 };
 
 #define SHM_NEVER UINT64_MAX         /* a deadline that never comes */
