@@ -79,7 +79,7 @@ static void assign(struct conf_apply *a, struct target *t, const struct conf_key
 
 	if (!may_set(a, l, key, *seen))
 		return;
-	if (!l->line && *seen != 1)
+	if (!l->line && (*seen != 1 || !*l->value))
 		value_clear(key, base);
 	*seen = l->line + 1;
 	if ((err = value_set(key, base, str_of(l->value), &bad))) {

@@ -41,14 +41,23 @@ static int add(struct conf_lines *lines, struct str section, struct str name, st
 	return l.section && l.value && (l.name || !name.p) ? 0 : ERR_SYSTEM;
 }
 
-static int append(struct conf_line *l, const char *value)
+/* Before a comment that follows space. inih 55 leaves it on continuation lines. */
+static struct str without_comment(struct str value)
 {
-	size_t cap = strlen(l->value) + strlen(value) + 3;
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] == ';' && (i == 0 || value.p[i - 1] == ' ' || value.p[i - 1] == '\t'))
+			return str_trim(str_head(value, i));
+	return value;
+}
+
+static int append(struct conf_line *l, struct str value)
+{
+	size_t cap = strlen(l->value) + value.n + 3;
 	char *both = malloc(cap);
 
 	if (!both)
 		return ERR_SYSTEM;
-	snprintf(both, cap, "%s, %s", l->value, value);
+	snprintf(both, cap, "%s, %.*s", l->value, STR_FMT(value));
 	free(l->value);
 	l->value = both;
 	l->continued = true;
@@ -65,7 +74,7 @@ static int handle(void *user, const char *section, const char *name, const char 
 		return 1;
 	r->expects_value = false;
 	if (r->indented && r->have_name)
-		err = append(&lines->a[lines->n - 1], value);
+		err = append(&lines->a[lines->n - 1], without_comment(str_of(value)));
 	else
 		err = add(lines, str_of(section), str_of(name), str_of(value), r->line);
 	r->have_name = *name;
