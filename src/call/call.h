@@ -88,7 +88,8 @@ struct call {
 	uint32_t answered_after_ms;
 	uint32_t ended_after_ms;
 	uint64_t setup_ms;      /* CLOCK_BOOTTIME of the INVITE */
-	uint64_t setup_limit_ms;/* setup_early_hangup or ring_timeout, whichever is nearer; SHM_NEVER */
+	uint64_t setup_limit_ms;/* setup_early_hangup; SHM_NEVER */
+	uint64_t ring_limit_ms; /* ring_timeout, Timer C: set anew by each 101 to 199; SHM_NEVER */
 	uint64_t provisional_limit_ms; /* invite_timeout of the attempt under way; SHM_NEVER */
 	uint64_t duration_limit_ms;    /* max_call_duration; SHM_NEVER */
 	uint64_t seed;          /* draws the gateways' order */
@@ -129,12 +130,14 @@ struct work {
 	const struct shm_datagram *datagram; /* NULL: a deadline */
 	bool full;                           /* an allocation failed: abort, answer 503 */
 	uint64_t jpos;
+	uint64_t key[2];                     /* of a new call: its index keys */
 	uint8_t nsends;
 	struct shm_send send[SHM_SENDS_MAX];
 	struct call call;
 };
 
-/* Takes an object and copies its state out. Returns 0, ERR_BUSY, ERR_STALE. work_begin_new: a fresh call, ERR_FULL. */
+/* Takes an object and copies its state out. Returns 0, ERR_BUSY, ERR_STALE, or ERR_EXISTS: the datagram was handled before a death, only its
+ * sends were queued again (rule F); nothing is held then. work_begin_new: a fresh call, ERR_FULL. */
 int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, uint32_t slot, uint32_t generation);
 int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key0, uint64_t key1);
 /* Packs and publishes, or frees the object where nothing is left to wait for. Returns 0 or ERR_FULL (then nothing happened). */
@@ -165,6 +168,8 @@ int handle_of_contact(struct handle *h, const struct core *core, struct str user
 struct txn *call_txn_by_id(struct call *c, uint16_t id);
 /* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
 struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg);
+/* Makes sure that n more fit; those that only absorb repeats give way. Pointers to transactions are not valid afterwards. */
+bool call_room(struct work *w, unsigned n);
 /* Drops the terminated ones. */
 void call_txns_sweep(struct call *c);
 /* The parameters a leg obeys: its gateway's, or the global ones. */
@@ -177,6 +182,8 @@ uint64_t server_key(const struct core *core, const struct sip_msg *m);
 struct txn *server_find(struct call *c, uint64_t key, enum sip_method method);
 /* Sends a response made here. lines: more header lines or empty. Applies the machine. */
 void server_answer(struct work *w, struct txn *s, unsigned status, struct str reason, struct str lines);
+/* Sends the 100 that lies ready. */
+void server_trying(struct work *w, struct txn *s);
 /* Sends the bytes of a response made elsewhere. */
 void server_send(struct work *w, struct txn *s, unsigned status, const char *bytes, size_t n);
 /* A repeated request came. */
@@ -193,13 +200,17 @@ void client_ack_refusal(struct work *w, struct txn *t, struct str to_value);
 /* Sends the kept ACK again. */
 void client_ack_again(struct work *w, struct txn *t);
 /* Wants it cancelled: now, or when a provisional response comes (RFC 3261 §9.1). */
-void client_cancel(struct work *w, struct txn *t, enum call_reason why);
+void client_cancel(struct work *w, struct txn *t, struct str lines);
+/* Gives an attempt up that nobody answers: no more resends; a late 2xx is ACKed and hung up, a late provisional canceled. */
+void client_abandon(struct txn *t);
 
 /* ------------------------------------------------------------------------------------------ rewriting for a leg (rewrite.c) */
 /* Our edits of a request that crosses to leg `to` as transaction t (RFC 3261 §8.1.1, §12.2.1.1). Writes into buf. Returns 0 or ERR_SPACE. */
 int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, char *buf, size_t cap, size_t *n);
 /* Our edits of a response to client transaction c that goes out on server transaction s. status 0 = the response's own. */
 int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n);
+/* A response outside calls: only its Vias are ours (RFC 3261 §16.7). */
+int rewrite_relayed(struct work *w, const struct sip_msg *m, const struct txn *s, char *buf, size_t cap, size_t *n);
 /* The INVITE of an attempt at a gateway. */
 int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, const struct txn *t, char *buf, size_t cap, size_t *n);
 /* A request of our own within a leg's dialog; lines: more header lines; body may be empty. */
@@ -219,6 +230,9 @@ void leg_learn(struct leg *leg, const struct sip_msg *m);
 /* Early dialogs of leg B: finds or makes the one of a To tag; NULL where there are too many. */
 struct fork *fork_of(struct work *w, const struct sip_msg *response);
 void forks_drop(struct call *c);
+struct fork *fork_find(struct call *c, uint64_t hash);
+/* A tag as we compare it; never 0. */
+uint64_t tag_hash(const struct core *core, struct str tag);
 
 /* ------------------------------------------------------------------------------------------ the parts of a call's life */
 /* setup.c: the first INVITE, the attempts at gateways. */
@@ -226,6 +240,9 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned failed_status, const struct sip_msg *failed);
 void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines);
 enum call_reason reason_of_status(unsigned status);
+uint64_t invite_uri_hash(const struct core *core, const struct sip_msg *m);
+/* Whether a request may be taken on (scheme, Max-Forwards, Proxy-Require; RFC 3261 §16.3); answers where not. */
+bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
 
 /* invite.c: responses to an INVITE or re-INVITE, and the ACK. */
 void invite_response(struct work *w, struct txn *c, const struct sip_msg *m);
@@ -233,9 +250,21 @@ void invite_failed(struct work *w, struct txn *c, unsigned status);
 void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m);
 void invite_no_ack(struct work *w, struct txn *s);
 void invite_canceled(struct work *w, struct txn *s, const struct sip_msg *cancel);
+/* ACKs a 2xx ourselves where the other side's ACK will not come; an offer in it is refused by an answer with all ports 0. */
+void invite_ack_ourselves(struct work *w, struct txn *c);
+/* Remembers the description that was agreed: `offer` went to leg `answerer` as txn c, the answer to the other. */
+void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
+/* Where requests on a leg go: of several early dialogs, the transaction's. */
+void leg_next_hop(struct work *w, unsigned leg, const struct txn *t, struct addr *to);
+/* The next CSeq number on a leg; `theirs` starts the count where nothing was sent yet. */
+uint32_t leg_cseq(struct leg *leg, uint32_t theirs);
+/* A leg's target by the Contact of a message (RFC 3261 §12.2.1.2); 0 where it has none. */
+shm_ref leg_refreshed(struct work *w, unsigned leg, const struct sip_msg *m);
+void leg_set_dialog(struct work *w, unsigned leg, shm_ref dialog);
 
 /* indialog.c: other requests within the call, both ways. */
 void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg);
+void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg);
 void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m);
 void indialog_failed(struct work *w, struct txn *c);
 
@@ -244,6 +273,10 @@ void call_bye(struct work *w, unsigned leg, struct str lines);
 void call_hangup(struct work *w, enum call_reason why);
 void call_ended(struct work *w, enum call_side by, enum call_reason why);
 void bye_received(struct work *w, const struct sip_msg *m, unsigned leg);
+/* The cause of a Q.850 Reason header (RFC 3326); 0 where there is none. */
+uint16_t reason_q850(const struct sip_msg *m);
+/* The message's own Reason lines, copied into o. */
+void reason_copy(struct out *o, const struct sip_msg *m);
 
 /* relay.c: RFC 3261 §16, outside calls. */
 int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);

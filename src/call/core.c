@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a datagram to the call it belongs to. A response finds its transaction by the handle in our branch, a request within a call by the handle in our
+ * Contact, everything else by Call-ID and tag in the index. */
+#include "base/err.h"
+#include "call/call.h"
+
+/* ------------------------------------------------------------------------------------------ finding */
+
+static uint64_t key_of(const struct core *core, struct str call_id, struct str tag)
+{
+	struct str part[2] = { call_id, tag };
+
+	return siphash_strs(shm_key_index(core->shm), part, 2) | 1;
+}
+
+/* What a candidate is asked: whether this is the call meant. */
+struct wanted {
+	uint64_t key;      /* as the index has it */
+	uint64_t server;   /* a server transaction with this key… */
+	enum sip_method method; /* …and method, where server != 0 */
+};
+
+static bool fits(const struct core *core, uint32_t slot, const struct wanted *want, uint32_t *generation)
+{
+	const struct shm_state *s = shm_peek(core->shm, slot, 0, generation);
+	struct call c;
+
+	if (!s || (s->key[0] != want->key && s->key[1] != want->key))
+		return false;
+	if (!want->server)
+		return true;
+	if (call_load(core->shm, slot, *generation, &c, NULL))
+		return false;
+	return server_find(&c, want->server, want->method) != NULL;
+}
+
+static bool find(const struct core *core, const struct wanted *want, uint32_t *slot, uint32_t *generation)
+{
+	struct shm_index_iter it;
+
+	shm_index_start(&it, want->key);
+	while (shm_index_next(core->shm, &it, slot))
+		if (fits(core, *slot, want, generation))
+			return true;
+	return false;
+}
+
+/* RFC 3261 §8.2.2.2 and §16.3: the same Call-ID, From tag, CSeq and Request-URI in a call that is under way came round in a loop. */
+static bool loops(const struct core *core, const struct sip_msg *m, uint64_t key)
+{
+	uint64_t uri = invite_uri_hash(core, m);
+	struct shm_index_iter it;
+	uint32_t slot;
+	struct call c;
+
+	shm_index_start(&it, key);
+	while (shm_index_next(core->shm, &it, &slot)) {
+		const struct shm_state *s = shm_peek(core->shm, slot, 0, NULL);
+		if (s && s->key[0] == key && !call_load(core->shm, slot, 0, &c, NULL) && call_is_live(&c) && c.uri_hash == uri)
+			return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------------ requests within a call */
+
+/* The INVITE server transaction that an ACK belongs to: to a refusal by its branch, to a 2xx by its number. */
+static struct txn *acked(struct work *w, const struct sip_msg *m, uint64_t key, unsigned leg)
+{
+	struct txn *t = server_find(&w->call, key, SIP_INVITE);
+
+	for (unsigned i = 0; !t && i < w->call.ntxns; i++)
+		if (w->call.txn[i].machine == TXN_IST && w->call.txn[i].leg == leg && w->call.txn[i].cseq == m->cseq)
+			t = &w->call.txn[i];
+	return t;
+}
+
+static void ack(struct work *w, const struct sip_msg *m, uint64_t key, unsigned leg)
+{
+	struct txn *s = acked(w, m, key, leg);
+
+	if (!s || (s->state != TXN_ACCEPTED && s->state != TXN_COMPLETED)) {
+		shm_count(w->core->self, s ? CNT_retransmissions_in : CNT_stray_acks);
+		return;
+	}
+	if (txn_event(s, TXN_EV_ACK, leg_params(w, s->leg), w->core->now_ms) == TXN_DO_PASS)
+		invite_ack(w, s, m);
+	s->response = 0;
+}
+
+static void request_in_call(struct work *w, const struct sip_msg *m, uint64_t key, unsigned leg)
+{
+	struct txn *s;
+
+	if (m->method == SIP_ACK) {
+		ack(w, m, key, leg);
+		return;
+	}
+	if ((s = server_find(&w->call, key, m->method))) {
+		server_repeat(w, s);
+		return;
+	}
+	if (m->method == SIP_CANCEL) {
+		if ((s = server_find(&w->call, key, SIP_INVITE)))
+			invite_canceled(w, s, m);
+		return;
+	}
+	indialog_request(w, m, leg);
+}
+
+/* Which leg's dialog a request belongs to (RFC 3261 §12.2.2): Call-ID and both tags. -1 = none. */
+static int leg_of(struct work *w, const struct sip_msg *m)
+{
+	const struct core *core = w->core;
+	uint64_t to = tag_hash(core, m->to_tag), from = tag_hash(core, m->from_tag);
+	struct call *c = &w->call;
+	struct str call_id = m->call_id;
+
+	if (key_of(core, call_id, m->from_tag) == w->step.old->key[0] && (to == c->callee_tag || fork_find(c, to)))
+		return LEG_A;
+	if (c->flags & CALL_OWN_ID && str_eq(call_id, strings_get(core->shm, c->leg[LEG_B].dialog, DIALOG_CALL_ID)))
+		call_id = strings_get(core->shm, c->leg[LEG_A].dialog, DIALOG_CALL_ID);
+	if (key_of(core, call_id, m->to_tag) == w->step.old->key[0] && (from == c->callee_tag || fork_find(c, from)))
+		return LEG_B;
+	return -1;
+}
+
+static int commit(struct work *w, const struct sip_msg *m)
+{
+	if (work_commit(w) == ERR_FULL && !m->status)
+		stateless_answer(w->core, w->datagram, m, 503, STR_NONE, STR("Retry-After: 5\r\n"));
+	return 0;
+}
+
+/* Begins a change for a datagram: what was done before a death needs nothing more. Returns 0, ERR_BUSY, ERR_STALE, ERR_EXISTS. */
+static int begin(struct work *w, struct core *core, const struct shm_datagram *d, uint32_t slot, uint32_t generation)
+{
+	int err = work_begin(w, core, d, slot, generation);
+
+	if (err == ERR_EXISTS)
+		shm_count(core->self, CNT_replayed);
+	return err;
+}
+
+static void refuse_stranger(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	shm_count(core->self, CNT_unknown_source);
+	if (!core->drop_unknown)
+		stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
+}
+
+static void no_dialog(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	if (m->method == SIP_ACK) {
+		shm_count(core->self, CNT_stray_acks);
+		return;
+	}
+	shm_count(core->self, m->method == SIP_CANCEL ? CNT_stray_cancels : CNT_no_dialog);
+	stateless_answer(core, d, m, 481, STR_NONE, STR_NONE);
+}
+
+/* The source must be the leg's own address or belong to a configured peer (endpoints move between their own addresses). */
+static bool welcome(const struct work *w, const struct shm_datagram *d)
+{
+	return route_known_source(w->core->route, &d->from) || addr_same_ip(&d->from, &w->call.leg[LEG_A].source) ||
+	       addr_same_ip(&d->from, &w->call.leg[LEG_B].source);
+}
+
+static int in_dialog(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, uint32_t slot, uint32_t generation, uint64_t key)
+{
+	struct work w;
+	int err = begin(&w, core, d, slot, generation), leg;
+
+	if (err == ERR_STALE)
+		no_dialog(core, d, m);
+	if (err)
+		return err == ERR_BUSY ? ERR_BUSY : 0;
+	if (!welcome(&w, d)) {
+		work_abort(&w);
+		refuse_stranger(core, d, m);
+		return 0;
+	}
+	leg = leg_of(&w, m);
+	if (leg < 0 && !server_find(&w.call, key, m->method == SIP_ACK || m->method == SIP_CANCEL ? SIP_INVITE : m->method)) {
+		work_abort(&w);
+		no_dialog(core, d, m);
+		return 0;
+	}
+	request_in_call(&w, m, key, leg < 0 ? LEG_A : (unsigned)leg);
+	return commit(&w, m);
+}
+
+/* ------------------------------------------------------------------------------------------ requests */
+
+static bool handle_in_uri(const struct core *core, const struct sip_msg *m, struct handle *h, int *err)
+{
+	struct sip_uri uri;
+
+	*err = ERR_NOTFOUND;
+	if (!sip_uri_parse(&uri, m->uri) && (uri.is_sip || uri.is_sips))
+		*err = handle_of_contact(h, core, uri.user);
+	return *err == 0;
+}
+
+/* By the index: first the transaction (a repeat, a CANCEL, an ACK to a refusal), then the dialog in both directions. */
+static bool find_by_index(const struct core *core, const struct sip_msg *m, uint64_t server, uint32_t *slot, uint32_t *generation)
+{
+	struct wanted want = {
+		.key = key_of(core, m->call_id, m->from_tag),
+		.server = server,
+		.method = m->method == SIP_ACK || m->method == SIP_CANCEL ? SIP_INVITE : m->method,
+	};
+
+	if (find(core, &want, slot, generation))
+		return true;
+	if (!m->to_tag.n)
+		return false;
+	want.server = 0;
+	if (find(core, &want, slot, generation))
+		return true;
+	want.key = key_of(core, m->call_id, m->to_tag);
+	return find(core, &want, slot, generation);
+}
+
+static int initial(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	if (m->method == SIP_ACK || m->method == SIP_CANCEL) {
+		no_dialog(core, d, m);
+		return 0;
+	}
+	if (m->method == SIP_INVITE && m->to_tag.n) {
+		no_dialog(core, d, m);
+		return 0;
+	}
+	if (m->method != SIP_INVITE)
+		return relay_request(core, d, m);
+	if (loops(core, m, key_of(core, m->call_id, m->from_tag))) {
+		shm_count(core->self, CNT_loops);
+		stateless_answer(core, d, m, 482, STR_NONE, STR_NONE);
+		return 0;
+	}
+	return setup_invite(core, d, m);
+}
+
+static int request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	uint64_t server = server_key(core, m);
+	uint32_t slot, generation;
+	struct handle h;
+	int err;
+
+	shm_count(core->self, CNT_requests_in);
+	if (handle_in_uri(core, m, &h, &err))
+		return in_dialog(core, d, m, h.slot, h.generation, server);
+	if (err == ERR_DENIED) {
+		shm_count(core->self, CNT_forged);
+		if (!route_known_source(core->route, &d->from))
+			refuse_stranger(core, d, m);
+		else
+			no_dialog(core, d, m);
+		return 0;
+	}
+	if (find_by_index(core, m, server, &slot, &generation))
+		return in_dialog(core, d, m, slot, generation, server);
+	if (!route_known_source(core->route, &d->from)) {
+		refuse_stranger(core, d, m);
+		return 0;
+	}
+	return initial(core, d, m);
+}
+
+/* ------------------------------------------------------------------------------------------ responses */
+
+/* A CANCEL bears its INVITE's branch: the method of CSeq tells them apart. */
+static struct txn *client_of(struct call *c, const struct handle *h, const struct sip_msg *m)
+{
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		struct txn *t = &c->txn[i];
+		if (txn_is_client(t) && t->branch == h->number && t->method == m->method && t->cseq == m->cseq)
+			return t;
+	}
+	return NULL;
+}
+
+static void response_in_call(struct work *w, struct txn *t, const struct sip_msg *m)
+{
+	if (w->call.phase == CALL_RELAY)
+		relay_response(w, t, m);
+	else if (t->method == SIP_INVITE)
+		invite_response(w, t, m);
+	else
+		indialog_response(w, t, m);
+}
+
+static int response(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	struct sip_values v = sip_values(m, SIP_H_VIA);
+	struct sip_via via;
+	struct handle h;
+	struct work w;
+	struct txn *t;
+	struct str top;
+	int err;
+
+	shm_count(core->self, CNT_responses_in);
+	if (!sip_values_next(&v, &top) || sip_via_parse(&via, top) || (err = handle_of_branch(&h, core, via.branch)) == ERR_NOTFOUND) {
+		shm_count(core->self, CNT_stray_responses);
+		return 0;
+	}
+	if (err == ERR_DENIED) {
+		shm_count(core->self, CNT_forged);
+		return 0;
+	}
+	err = begin(&w, core, d, h.slot, h.generation);
+	if (err == ERR_STALE)
+		shm_count(core->self, CNT_stray_responses);
+	if (err)
+		return err == ERR_BUSY ? ERR_BUSY : 0;
+	if (!(t = client_of(&w.call, &h, m))) {
+		shm_count(core->self, CNT_stray_responses);
+		work_abort(&w);
+		return 0;
+	}
+	response_in_call(&w, t, m);
+	return commit(&w, m);
+}
+
+/* ------------------------------------------------------------------------------------------ datagrams */
+
+static void malformed(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, const struct sip_fault *why)
+{
+	if (m->status) {
+		shm_count(core->self, CNT_malformed_responses);
+		return;
+	}
+	if (!sip_answerable(m)) {
+		shm_count(core->self, CNT_malformed_dropped);
+		return;
+	}
+	shm_count(core->self, CNT_malformed_requests);
+	if (!core->drop_unknown || route_known_source(core->route, &d->from))
+		stateless_answer(core, d, m, why->status, str_of(why->reason), STR_NONE);
+}
+
+int core_receive(struct core *core, const struct shm_datagram *d)
+{
+	struct sip_fault why;
+	struct sip_msg m;
+	int err;
+
+	shm_count(core->self, CNT_datagrams_in);
+	err = sip_parse(&m, d->bytes, d->length, &why);
+	if (err == ERR_NOTFOUND) {
+		shm_count(core->self, CNT_keepalives);
+		return 0;
+	}
+	if (err || sip_check(&m, &why)) {
+		malformed(core, d, &m, &why);
+		return 0;
+	}
+	return m.status ? response(core, d, &m) : request(core, d, &m);
+}
+
+bool core_same_call(const struct shm_datagram *a, const struct shm_datagram *b)
+{
+	struct sip_fault why;
+	struct sip_msg x, y;
+
+	if (sip_parse(&x, a->bytes, a->length, &why) || sip_parse(&y, b->bytes, b->length, &why))
+		return false;
+	return str_eq(sip_value(&x, SIP_H_CALL_ID), sip_value(&y, SIP_H_CALL_ID));
+}

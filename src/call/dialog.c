@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Dialogs (RFC 3261 §12): strings of each leg, route sets, remote targets, early dialogs. */
+#include "base/err.h"
+#include "call/call.h"
+
+enum { SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
+
+/* The Record-Route values as a route set: in order for a UAS (§12.1.1), reversed for a UAC (§12.1.2). */
+static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, size_t cap)
+{
+	struct sip_values v = sip_values(m, SIP_H_RECORD_ROUTE);
+	struct out o = OUT(buf, cap);
+	struct str value[ROUTES_COUNT];
+	unsigned n = 0;
+
+	while (n < ROUTES_COUNT && sip_values_next(&v, &value[n]))
+		n++;
+	for (unsigned i = 0; i < n; i++) {
+		if (i)
+			out_lit(&o, ", ");
+		out_str(&o, value[reversed ? n - 1 - i : i]);
+	}
+	return o.overflow ? STR_NONE : out_done(&o);
+}
+
+/* Contact's URI; without one (sloppy peers) the address that the message came from. */
+static struct str target_of(const struct work *w, const struct sip_msg *m, char *buf, size_t cap)
+{
+	struct sip_values v = sip_values(m, SIP_H_CONTACT);
+	struct out o = OUT(buf, cap);
+	struct sip_nameaddr na;
+	struct str value;
+
+	if (sip_values_next(&v, &value) && !sip_nameaddr_parse(&na, value) && !na.star)
+		return na.uri;
+	out_lit(&o, "sip:");
+	addr_print(&o, &w->datagram->from);
+	return out_done(&o);
+}
+
+shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str to_value)
+{
+	char routes[ROUTES_MAX], target[ADDR_TEXT + 8];
+	struct str s[DIALOG_FIELDS] = {
+		[DIALOG_CALL_ID] = invite->call_id,
+		[DIALOG_LOCAL] = to_value,
+		[DIALOG_REMOTE] = sip_value(invite, SIP_H_FROM),
+		[DIALOG_TARGET] = target_of(w, invite, target, sizeof target),
+		[DIALOG_ROUTES] = route_set(invite, false, routes, sizeof routes),
+	};
+	return work_strings(w, s, DIALOG_FIELDS);
+}
+
+shm_ref dialog_of_response(struct work *w, const struct sip_msg *response)
+{
+	char routes[ROUTES_MAX], target[ADDR_TEXT + 8];
+	struct str s[DIALOG_FIELDS] = {
+		[DIALOG_CALL_ID] = response->call_id,
+		[DIALOG_LOCAL] = sip_value(response, SIP_H_FROM),
+		[DIALOG_REMOTE] = sip_value(response, SIP_H_TO),
+		[DIALOG_TARGET] = target_of(w, response, target, sizeof target),
+		[DIALOG_ROUTES] = route_set(response, true, routes, sizeof routes),
+	};
+	return work_strings(w, s, DIALOG_FIELDS);
+}
+
+static shm_ref with_field(struct work *w, shm_ref dialog, enum dialog_field field, struct str value)
+{
+	struct str s[DIALOG_FIELDS];
+
+	for (unsigned i = 0; i < DIALOG_FIELDS; i++)
+		s[i] = strings_get(w->core->shm, dialog, i);
+	if (!dialog || str_eq(s[field], value))
+		return dialog;
+	s[field] = value;
+	return work_strings(w, s, DIALOG_FIELDS);
+}
+
+shm_ref dialog_retarget(struct work *w, shm_ref dialog, struct str target)
+{
+	return with_field(w, dialog, DIALOG_TARGET, target);
+}
+
+shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local)
+{
+	return with_field(w, dialog, DIALOG_LOCAL, local);
+}
+
+void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to)
+{
+	struct str routes = strings_get(w->core->shm, dialog, DIALOG_ROUTES), first, text;
+	struct sip_nameaddr na;
+	struct sip_uri uri;
+	struct addr a;
+
+	text = strings_get(w->core->shm, dialog, DIALOG_TARGET);
+	if (sip_list_next(&routes, &first) && !sip_nameaddr_parse(&na, first))
+		text = na.uri;
+	*to = *fallback;
+	if (sip_uri_parse(&uri, text) || !(uri.is_sip || uri.is_sips) || addr_parse_ip(&a, uri.host))
+		return;
+	a.port = uri.port ? uri.port : SIP_PORT;
+	a.transport = fallback->transport;
+	a.scope = addr_same_ip(&a, fallback) ? fallback->scope : 0;
+	if (a.family == fallback->family)
+		*to = a;
+}
+
+void leg_learn(struct leg *leg, const struct sip_msg *m)
+{
+	struct sip_values v = sip_values(m, SIP_H_ALLOW);
+	struct str name;
+	uint32_t allow = 0;
+
+	if (!sip_first(m, SIP_H_ALLOW))
+		return;
+	while (sip_values_next(&v, &name))
+		allow |= 1u << sip_method_of(name);
+	leg->allow = allow | 1u << SIP_UNKNOWN;
+}
+
+uint64_t tag_hash(const struct core *core, struct str tag)
+{
+	return siphash(shm_key_index(core->shm), tag.p, tag.n) | 1;
+}
+
+struct fork *fork_find(struct call *c, uint64_t hash)
+{
+	for (unsigned i = 0; i < c->nforks; i++)
+		if (c->fork[i].tag_hash == hash)
+			return &c->fork[i];
+	return NULL;
+}
+
+struct fork *fork_of(struct work *w, const struct sip_msg *response)
+{
+	struct call *c = &w->call;
+	uint64_t hash;
+	struct fork *f;
+
+	if (!response->to_tag.n)
+		return NULL;
+	hash = tag_hash(w->core, response->to_tag);
+	f = fork_find(c, hash);
+	if (f || c->nforks == CALL_FORKS)
+		return f;
+	f = &c->fork[c->nforks++];
+	f->tag_hash = hash;
+	f->dialog = dialog_of_response(w, response);
+	return f;
+}
+
+void forks_drop(struct call *c)
+{
+	c->nforks = 0;
+}
+
+void leg_next_hop(struct work *w, unsigned leg, const struct txn *t, struct addr *to)
+{
+	struct leg *l = &w->call.leg[leg];
+
+	if (leg == LEG_B && t->fork && t->fork <= w->call.nforks)
+		dialog_next_hop(w, w->call.fork[t->fork - 1].dialog, &l->source, to);
+	else
+		*to = l->remote;
+}
+
+uint32_t leg_cseq(struct leg *leg, uint32_t theirs)
+{
+	leg->cseq_local = leg->cseq_local ? leg->cseq_local + 1 : theirs;
+	return leg->cseq_local;
+}
+
+shm_ref leg_refreshed(struct work *w, unsigned leg, const struct sip_msg *m)
+{
+	struct sip_values v = sip_values(m, SIP_H_CONTACT);
+	struct sip_nameaddr na;
+	struct str value;
+
+	if (!sip_values_next(&v, &value) || sip_nameaddr_parse(&na, value) || na.star)
+		return 0;
+	return dialog_retarget(w, w->call.leg[leg].dialog, na.uri);
+}
+
+void leg_set_dialog(struct work *w, unsigned leg, shm_ref dialog)
+{
+	struct leg *l = &w->call.leg[leg];
+
+	if (!dialog)
+		return;
+	l->dialog = dialog;
+	dialog_next_hop(w, dialog, &l->source, &l->remote);
+}
+
+void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
+{
+	struct leg *l = &w->call.leg[leg];
+
+	if (!m->body.n || !str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp")))
+		return;
+	l->sdp = work_keep(w, m->body.p, m->body.n);
+	l->sdp_bytes = (uint32_t)m->body.n;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests within a call other than its first INVITE, both ways (RFC 3261 §12.2, §14, §15; 3262, 3311, 3515, 6086). Each gets a number of
+ * the other leg's own CSeq space, kept with its transaction. */
+#include "base/err.h"
+#include "call/call.h"
+
+static void refuse(struct work *w, const struct sip_msg *m, unsigned leg, unsigned status, struct str lines)
+{
+	struct txn *s = server_open(w, m, leg);
+
+	if (!s) {
+		w->full = true;
+		return;
+	}
+	s->flags |= TXN_LOCAL;
+	server_answer(w, s, status, STR_NONE, lines);
+}
+
+static bool open_invite(const struct call *c, unsigned leg, bool client)
+{
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		const struct txn *t = &c->txn[i];
+		if (t->method != SIP_INVITE || t->leg != leg || txn_is_client(t) != client)
+			continue;
+		if (client ? t->state == TXN_CALLING || t->state == TXN_PROCEEDING : t->state == TXN_PROCEEDING || t->state == TXN_ACCEPTED)
+			return true;
+	}
+	return false;
+}
+
+/* Whether a request may go through now; answers where not. */
+static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	struct call *c = &w->call;
+	struct leg *l = &c->leg[leg];
+	uint32_t hops;
+
+	if (c->phase >= CALL_ENDING) {
+		refuse(w, m, leg, m->method == SIP_BYE ? 200 : 481, STR_NONE);
+		return false;
+	}
+	if (l->cseq_remote && m->cseq <= l->cseq_remote) {
+		shm_count(w->core->self, CNT_out_of_order);
+		refuse(w, m, leg, 500, STR_NONE); /* RFC 3261 §12.2.2 */
+		return false;
+	}
+	if (!sip_number_parse(sip_value(m, SIP_H_MAX_FORWARDS), 255, &hops) && hops == 0) {
+		shm_count(w->core->self, CNT_loops);
+		refuse(w, m, leg, 483, STR_NONE);
+		return false;
+	}
+	l->cseq_remote = m->cseq;
+	if (m->method != SIP_INVITE)
+		return true;
+	if (open_invite(c, leg, true)) { /* RFC 3261 §14.2: glare */
+		refuse(w, m, leg, 491, STR_NONE);
+		return false;
+	}
+	if (open_invite(c, leg, false)) {
+		refuse(w, m, leg, 500, STR("Retry-After: 3\r\n"));
+		return false;
+	}
+	return true;
+}
+
+static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	unsigned to_leg = leg == LEG_A ? LEG_B : LEG_A;
+	struct call *call = &w->call;
+	char buf[CALL_MESSAGE_MAX];
+	struct fork *f = fork_find(call, tag_hash(w->core, m->to_tag));
+	struct txn *s, *c;
+	struct addr to;
+	size_t n;
+
+	if (!call_room(w, 2) || !(s = server_open(w, m, leg)) || !(c = call_txn_new(w, true, m->method, to_leg))) {
+		w->full = true;
+		return;
+	}
+	c->peer = s->id;
+	s->peer = c->id;
+	c->cseq = leg_cseq(&call->leg[to_leg], m->cseq);
+	c->fork = f && to_leg == LEG_B ? (uint8_t)(f - call->fork + 1) : 0;
+	c->flags = m->body.n ? TXN_HAD_OFFER : 0;
+	leg_learn(&call->leg[leg], m);
+	if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
+		s->target = leg_refreshed(w, leg, m);
+	if (m->method == SIP_INVITE)
+		server_trying(w, s);
+	leg_next_hop(w, to_leg, c, &to);
+	if (rewrite_request(w, m, to_leg, c, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		client_start(w, c, buf, n, &to, c->listen);
+}
+
+void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	if (w->call.phase == CALL_RELAY || !passes(w, m, leg))
+		return;
+	if (m->method == SIP_BYE)
+		bye_received(w, m, leg);
+	else
+		relay(w, m, leg);
+}
+
+void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	relay(w, m, leg);
+}
+
+/* ------------------------------------------------------------------------------------------ responses */
+
+static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
+{
+	if (c->method != SIP_UPDATE)
+		return;
+	leg_set_dialog(w, s->leg, s->target);
+	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
+	leg_learn(&w->call.leg[c->leg], m);
+	leg_keep_sdp(w, s->leg, m);
+}
+
+/* A BYE that was challenged ends nothing: the endpoint sends it again with credentials. */
+static void challenged(struct work *w, const struct txn *c, const struct sip_msg *m)
+{
+	struct call *call = &w->call;
+
+	if (c->method != SIP_BYE || (m->status != 401 && m->status != 407) || call->phase != CALL_ENDING)
+		return;
+	call->phase = CALL_ESTABLISHED;
+	call->ended_after_ms = 0;
+}
+
+void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	enum txn_action a = client_response(w, c, m->status);
+	struct txn *s = call_txn_by_id(&w->call, c->peer);
+	char buf[CALL_MESSAGE_MAX];
+	size_t n;
+
+	if (m->status >= 200)
+		c->request = 0;
+	if (a != TXN_DO_PASS || c->purpose != TXN_FOR_RELAY || !s || m->status == 100)
+		return;
+	if (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)
+		return;
+	if (m->status >= 200 && m->status < 300)
+		succeeded(w, c, s, m);
+	challenged(w, c, m);
+	if (m->status >= 200)
+		s->target = 0;
+	if (rewrite_response(w, m, s, 0, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		server_send(w, s, m->status, buf, n);
+}
+
+void indialog_failed(struct work *w, struct txn *c)
+{
+	struct txn *s = call_txn_by_id(&w->call, c->peer);
+
+	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))
+		return;
+	if (s->method == SIP_BYE)
+		server_answer(w, s, 200, STR_NONE, STR_NONE);
+	else
+		txn_terminate(s); /* RFC 4320 §4.2: never 408 */
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Responses to an INVITE or re-INVITE, the ACK, and what happens when it does not come (RFC 3261 §13, §14). */
+#include "base/err.h"
+#include "call/call.h"
+
+enum { TIMER_C_MS = 180000 };
+
+static struct txn *peer_of(struct work *w, const struct txn *t)
+{
+	return call_txn_by_id(&w->call, t->peer);
+}
+
+static void relay_response_to(struct work *w, struct txn *s, const struct sip_msg *m)
+{
+	char buf[CALL_MESSAGE_MAX];
+	size_t n;
+
+	if (rewrite_response(w, m, s, 0, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		server_send(w, s, m->status, buf, n);
+}
+
+/* ------------------------------------------------------------------------------------------ provisional */
+
+/* Timer C (RFC 3261 §16.6, §16.7): each 101 to 199 sets it anew. */
+static void set_timer_c(struct work *w, struct txn *c)
+{
+	uint64_t wait = leg_params(w, LEG_A)->ring_timeout_ms;
+
+	if (!(c->flags & TXN_INITIAL))
+		c->expire_ms = w->core->now_ms + (wait > TIMER_C_MS ? wait : TIMER_C_MS);
+	else if (wait)
+		w->call.ring_limit_ms = w->core->now_ms + wait;
+}
+
+static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	struct txn *s = peer_of(w, c);
+	struct call *call = &w->call;
+
+	if (c->flags & TXN_CANCEL_WANTED) {
+		client_cancel(w, c, STR_NONE);
+		return;
+	}
+	if (!s)
+		return;
+	if (c->flags & TXN_INITIAL)
+		call->provisional_limit_ms = SHM_NEVER;
+	if (m->status == 100 && c->flags & TXN_INITIAL)
+		return;
+	set_timer_c(w, c);
+	if (m->status == 100 || s->state != TXN_PROCEEDING)
+		return;
+	if (c->flags & TXN_INITIAL) {
+		fork_of(w, m);
+		leg_learn(&call->leg[LEG_B], m);
+		if (!call->ringing_after_ms)
+			call->ringing_after_ms = (uint32_t)(w->core->now_ms - call->setup_ms) + 1;
+		if (m->body.n)
+			call->flags |= CALL_EARLY_MEDIA;
+	}
+	leg_keep_sdp(w, s->leg, m);
+	relay_response_to(w, s, m);
+}
+
+/* ------------------------------------------------------------------------------------------ 2xx */
+
+/* RFC 3264 §6: every stream refused by port 0. */
+static struct str sdp_refusal(struct str offer, struct out *o)
+{
+	while (offer.n) {
+		size_t end = str_chr(offer, '\n');
+		struct str line = str_trim(str_head(offer, end));
+		size_t port = str_chr(line, ' ') + 1, after;
+
+		offer = str_from(offer, end + 1);
+		if (line.n < 2 || line.p[0] == 'a')
+			continue;
+		if (str_starts(line, STR("m=")) && port < line.n) {
+			after = str_chr(str_from(line, port), ' ');
+			out_str(o, str_head(line, port));
+			out_lit(o, "0");
+			out_str(o, str_from(line, port + after));
+		} else {
+			out_str(o, line);
+		}
+		out_lit(o, "\r\n");
+	}
+	return o->overflow ? STR_NONE : out_done(o);
+}
+
+/* Sends an ACK of our own for client transaction c in the given dialog (fork index, 0 = the leg's) and returns its block. */
+static shm_ref ack_with(struct work *w, const struct txn *c, uint8_t fork, struct str offer, uint32_t *bytes)
+{
+	char buf[CALL_MESSAGE_MAX], sdp[4096];
+	struct out o = OUT(sdp, sizeof sdp);
+	struct txn t = { .cseq = c->cseq, .branch = w->call.next_id++, .listen = c->listen, .fork = fork, .leg = c->leg };
+	struct str body = offer.n && !(c->flags & TXN_HAD_OFFER) ? sdp_refusal(offer, &o) : STR_NONE;
+	struct addr to;
+	shm_ref ref;
+	size_t n;
+
+	leg_next_hop(w, c->leg, &t, &to);
+	if (make_request(w, SIP_ACK, c->leg, &t, STR_NONE, STR("Content-Type: application/sdp\r\n"), body, buf, sizeof buf, &n)) {
+		w->full = true;
+		return 0;
+	}
+	ref = work_keep(w, buf, n);
+	*bytes = (uint32_t)n;
+	work_send(w, ref, *bytes, t.listen, &to);
+	return ref;
+}
+
+void invite_ack_ourselves(struct work *w, struct txn *c)
+{
+	struct txn *s = peer_of(w, c);
+	const char *sent = s && s->response ? shm_block(w->core->shm, s->response) : NULL;
+	struct str offer = STR_NONE;
+	struct sip_fault why;
+	struct sip_msg m;
+
+	if (c->flags & TXN_ACK_KEPT || c->state != TXN_ACCEPTED)
+		return;
+	if (sent && !sip_parse(&m, sent, s->response_bytes, &why))
+		offer = m.body;
+	c->response = ack_with(w, c, 0, offer, &c->response_bytes);
+	c->flags |= TXN_ACK_KEPT;
+}
+
+/* A 2xx that nobody waits for: a second fork, or one that crossed our CANCEL. RFC 3261 §13.2.2.4: ACK, then BYE. */
+static void hang_up_stray(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	uint64_t hash = tag_hash(w->core, m->to_tag);
+	struct fork *f = fork_of(w, m);
+	char buf[CALL_MESSAGE_MAX];
+	uint8_t fork = f ? (uint8_t)(f - w->call.fork + 1) : 0;
+	struct txn *bye;
+	struct addr to;
+	size_t n;
+
+	for (unsigned i = 0; i < w->call.ntxns; i++) {
+		bye = &w->call.txn[i];
+		if (bye->purpose == TXN_FOR_STRAY && bye->key == hash) {
+			work_send(w, bye->response, bye->response_bytes, bye->listen, &bye->remote);
+			return;
+		}
+	}
+	if (!f || !(bye = call_txn_new(w, true, SIP_BYE, LEG_B))) {
+		w->full = !f ? w->full : true;
+		return;
+	}
+	bye->purpose = TXN_FOR_STRAY;
+	bye->key = hash;
+	bye->fork = fork;
+	bye->response = ack_with(w, c, fork, m->body, &bye->response_bytes);
+	bye->cseq = leg_cseq(&w->call.leg[LEG_B], 1);
+	leg_next_hop(w, LEG_B, bye, &to);
+	if (make_request(w, SIP_BYE, LEG_B, bye, reason_line(w->call.phase >= CALL_ENDING ? w->call.reason : CALL_END_CANCELED), STR_NONE, STR_NONE, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		client_start(w, bye, buf, n, &to, bye->listen);
+}
+
+static uint32_t shorter(uint32_t a, uint32_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+/* The first 2xx to the first INVITE: both dialogs stand, the caller gets it, and from now on we resend it until his ACK. */
+static void answered(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
+{
+	struct call *call = &w->call;
+	uint32_t limit = shorter(leg_params(w, LEG_A)->max_call_duration_ms, leg_params(w, LEG_B)->max_call_duration_ms);
+
+	leg_set_dialog(w, LEG_B, dialog_of_response(w, m));
+	leg_set_dialog(w, LEG_A, dialog_with_local(w, call->leg[LEG_A].dialog, sip_value(m, SIP_H_TO)));
+	leg_learn(&call->leg[LEG_B], m);
+	call->callee_tag = tag_hash(w->core, m->to_tag);
+	forks_drop(call);
+	call->phase = CALL_ANSWERED;
+	call->answered_after_ms = (uint32_t)(w->core->now_ms - call->setup_ms) + 1;
+	call->sip_status = m->status;
+	call->setup_limit_ms = call->ring_limit_ms = call->provisional_limit_ms = SHM_NEVER;
+	call->duration_limit_ms = limit ? w->core->now_ms + limit : SHM_NEVER;
+	call->invite = 0;
+	c->fork = 0;
+	leg_keep_sdp(w, LEG_A, m);
+	relay_response_to(w, s, m);
+	shm_count(w->core->self, CNT_calls_answered);
+}
+
+/* The description that the INVITE carried is the one agreed on its leg. */
+static void keep_offer(struct work *w, struct txn *c)
+{
+	const char *bytes = c->request ? shm_block(w->core->shm, c->request) : NULL;
+	struct sip_fault why;
+	struct sip_msg m;
+
+	if (c->flags & TXN_HAD_OFFER && bytes && !sip_parse(&m, bytes, c->request_bytes, &why))
+		leg_keep_sdp(w, c->leg, &m);
+	c->request = 0;
+}
+
+static void reinvite_answered(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
+{
+	leg_set_dialog(w, s->leg, s->target);
+	s->target = 0;
+	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
+	leg_learn(&w->call.leg[c->leg], m);
+	leg_keep_sdp(w, s->leg, m);
+	relay_response_to(w, s, m);
+}
+
+static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat)
+{
+	struct txn *s = peer_of(w, c);
+	uint64_t tag = tag_hash(w->core, m->to_tag);
+	bool open = s && s->state == TXN_PROCEEDING;
+
+	if (repeat && (tag == w->call.callee_tag || !(c->flags & TXN_INITIAL))) {
+		shm_count(w->core->self, CNT_retransmissions_in);
+		client_ack_again(w, c);
+		return;
+	}
+	if (c->flags & TXN_INITIAL && (repeat || !open || w->call.phase != CALL_SETUP)) {
+		hang_up_stray(w, c, m);
+		c->request = 0;
+		return;
+	}
+	keep_offer(w, c);
+	if (!open) { /* the call ended while a re-INVITE was open */
+		c->response = ack_with(w, c, 0, m->body, &c->response_bytes);
+		c->flags |= TXN_ACK_KEPT;
+	} else if (c->flags & TXN_INITIAL) {
+		answered(w, c, s, m);
+	} else {
+		reinvite_answered(w, c, s, m);
+	}
+}
+
+/* ------------------------------------------------------------------------------------------ refusals and silence */
+
+static void refused(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	struct txn *s = peer_of(w, c);
+
+	if (!s || s->state != TXN_PROCEEDING)
+		return;
+	if (!(c->flags & TXN_INITIAL)) {
+		s->target = 0; /* RFC 6141: the target stays as it was */
+		relay_response_to(w, s, m);
+	} else if (w->call.phase == CALL_SETUP) {
+		w->call.q850 = reason_q850(m);
+		c->peer = 0;
+		setup_next_gateway(w, NULL, m->status, m);
+	}
+}
+
+void invite_response(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	bool repeat = c->state == TXN_ACCEPTED;
+
+	switch (client_response(w, c, m->status)) {
+	case TXN_DO_PASS:
+		if (m->status < 200)
+			provisional(w, c, m);
+		else
+			success(w, c, m, repeat);
+		break;
+	case TXN_DO_ACK_PASS:
+		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
+		refused(w, c, m);
+		break;
+	case TXN_DO_ACK:
+		client_ack_again(w, c);
+		break;
+	default:
+		break;
+	}
+}
+
+void invite_failed(struct work *w, struct txn *c, unsigned status)
+{
+	struct txn *s = peer_of(w, c);
+
+	if (!s || s->state != TXN_PROCEEDING)
+		return;
+	if (!(c->flags & TXN_INITIAL)) {
+		s->target = 0;
+		server_answer(w, s, status, STR_NONE, STR_NONE);
+	} else if (w->call.phase == CALL_SETUP) {
+		client_abandon(c);
+		setup_next_gateway(w, NULL, status, NULL);
+	}
+}
+
+/* ------------------------------------------------------------------------------------------ ACK and CANCEL */
+
+void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
+{
+	struct txn *c = peer_of(w, s);
+	struct txn t = { .branch = w->call.next_id++ };
+	char buf[CALL_MESSAGE_MAX];
+	struct addr to;
+	size_t n;
+
+	if (c && !(c->flags & TXN_ACK_KEPT)) {
+		t.cseq = c->cseq;
+		t.listen = c->listen;
+		t.leg = c->leg;
+		leg_next_hop(w, c->leg, &t, &to);
+		if (rewrite_request(w, m, c->leg, &t, buf, sizeof buf, &n)) {
+			w->full = true;
+			return;
+		}
+		c->response = work_keep(w, buf, n);
+		c->response_bytes = (uint32_t)n;
+		c->remote = to;
+		c->flags |= TXN_ACK_KEPT;
+		client_ack_again(w, c);
+		if (!(c->flags & TXN_HAD_OFFER))
+			leg_keep_sdp(w, c->leg, m);
+	}
+	if (w->call.phase == CALL_ANSWERED)
+		w->call.phase = CALL_ESTABLISHED;
+	if (w->call.flags & CALL_BYE_WAITS && s->leg == LEG_A) {
+		w->call.flags &= (uint8_t)~CALL_BYE_WAITS;
+		call_bye(w, LEG_A, reason_line(w->call.reason));
+	}
+}
+
+void invite_no_ack(struct work *w, struct txn *s)
+{
+	struct txn *c = peer_of(w, s);
+	bool waits = w->call.flags & CALL_BYE_WAITS;
+
+	s->response = 0;
+	if (!call_is_live(&w->call))
+		return;
+	if (c)
+		invite_ack_ourselves(w, c);
+	if (waits) {
+		w->call.flags &= (uint8_t)~CALL_BYE_WAITS;
+		call_bye(w, LEG_A, reason_line(w->call.reason));
+	} else if (w->call.phase < CALL_ENDING) {
+		shm_count(w->core->self, CNT_no_acks);
+		call_ended(w, CALL_BY_SERVER, CALL_END_NO_ACK);
+		call_bye(w, LEG_A, reason_line(CALL_END_NO_ACK));
+		call_bye(w, LEG_B, reason_line(CALL_END_NO_ACK));
+	}
+}
+
+void invite_canceled(struct work *w, struct txn *invite, const struct sip_msg *cancel)
+{
+	uint16_t id = invite->id;
+	struct txn *answer, *c;
+	char buf[2048];
+	struct out o = OUT(buf, sizeof buf);
+
+	if (!call_room(w, 3) || !(answer = server_open(w, cancel, invite->leg))) {
+		w->full = true;
+		return;
+	}
+	server_answer(w, answer, 200, STR_NONE, STR_NONE);
+	invite = call_txn_by_id(&w->call, id);
+	if (!invite || invite->state != TXN_PROCEEDING)
+		return; /* RFC 3261 §9.2: too late, no effect */
+	invite->flags |= TXN_CANCELED;
+	c = peer_of(w, invite);
+	reason_copy(&o, cancel);
+	if (!(invite->flags & TXN_INITIAL)) {
+		if (c)
+			client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
+		return;
+	}
+	w->call.q850 = reason_q850(cancel);
+	setup_refuse(w, 487, CALL_BY_CALLER, CALL_END_CANCELED, NULL, STR_NONE);
+	if (c)
+		client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
+}

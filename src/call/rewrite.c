@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What changes in a message that crosses from one leg to the other: Via, Route, Record-Route, Contact's URI, Max-Forwards, CSeq, RAck, and the Call-ID where
+ * the leg has its own. All else passes as it came. */
+#include "base/err.h"
+#include "call/call.h"
+
+enum { LINES_MAX = 9000, CONTACTS_MAX = 8, URI_TEXT = 160 };
+
+/* Texts that the edits point to until the message is written. */
+struct texts {
+	char lines[LINES_MAX], uri[URI_TEXT], cseq[48], rack[64], forwards[16], ruri[4096];
+	struct sip_edit edit;
+};
+
+static const struct addr *ours(const struct work *w, unsigned listen)
+{
+	return &w->core->listen[listen < w->core->nlisten ? listen : 0].advertised;
+}
+
+static void put_via(struct out *o, const struct work *w, const struct txn *t)
+{
+	struct handle h = { w->step.slot, w->step.generation, t->branch };
+
+	out_lit(o, "Via: SIP/2.0/UDP ");
+	addr_print(o, ours(w, t->listen));
+	out_lit(o, ";branch=");
+	handle_branch(o, w->core, &h);
+	out_lit(o, "\r\n");
+}
+
+/* The URI of our Contact on a leg. */
+static void put_contact_uri(struct out *o, const struct work *w, unsigned leg)
+{
+	struct handle h = { w->step.slot, w->step.generation, leg };
+
+	out_lit(o, "sip:");
+	handle_contact(o, w->core, &h);
+	out_lit(o, "@");
+	addr_print(o, ours(w, w->call.leg[leg].listen));
+}
+
+static void edit_contact(struct texts *x, const struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	struct sip_values v = sip_values(m, SIP_H_CONTACT);
+	struct out o = OUT(x->uri, sizeof x->uri);
+	struct sip_nameaddr na;
+	struct str value;
+
+	if (!sip_first(m, SIP_H_CONTACT))
+		return;
+	put_contact_uri(&o, w, leg);
+	while (sip_values_next(&v, &value))
+		if (!sip_nameaddr_parse(&na, value) && !na.star)
+			sip_edit_replace(&x->edit, na.uri, out_done(&o));
+}
+
+static void edit_number(struct texts *x, struct str value, uint32_t number, struct str method)
+{
+	struct out o = OUT(x->cseq, sizeof x->cseq);
+
+	out_u64(&o, number);
+	out_lit(&o, " ");
+	out_str(&o, method);
+	sip_edit_replace(&x->edit, value, o.overflow ? value : out_done(&o));
+}
+
+/* Max-Forwards less one; 70 where it lacks (RFC 3261 §16.6). */
+static void edit_forwards(struct texts *x, const struct sip_msg *m, struct out *lines)
+{
+	struct str value = sip_value(m, SIP_H_MAX_FORWARDS);
+	struct out o = OUT(x->forwards, sizeof x->forwards);
+	uint32_t left;
+
+	if (sip_number_parse(value, 255, &left)) {
+		out_lit(lines, "Max-Forwards: 70\r\n");
+		return;
+	}
+	out_u64(&o, left ? left - 1 : 0);
+	sip_edit_replace(&x->edit, value, out_done(&o));
+}
+
+/* The dialog that a request on this leg belongs to: of several early ones, the transaction's. */
+static shm_ref dialog_for(const struct work *w, unsigned leg, const struct txn *t)
+{
+	if (leg == LEG_B && t->fork && t->fork <= w->call.nforks)
+		return w->call.fork[t->fork - 1].dialog;
+	return w->call.leg[leg].dialog;
+}
+
+/* Request-URI and Route of a dialog's request (RFC 3261 §12.2.1.1): loose, or strict with the target last. */
+static struct str put_route(const struct work *w, shm_ref dialog, struct out *lines, char *buf, size_t cap)
+{
+	struct str target = strings_get(w->core->shm, dialog, DIALOG_TARGET);
+	struct str routes = strings_get(w->core->shm, dialog, DIALOG_ROUTES), rest = routes, first;
+	struct out o = OUT(buf, cap);
+	struct sip_nameaddr na;
+	struct sip_uri uri;
+
+	if (!sip_list_next(&rest, &first) || sip_nameaddr_parse(&na, first))
+		return target;
+	if (sip_uri_parse(&uri, na.uri) || sip_param(uri.params, STR("lr"), NULL)) {
+		out_lit(lines, "Route: ");
+		out_str(lines, routes);
+		out_lit(lines, "\r\n");
+		return target;
+	}
+	out_lit(lines, "Route: ");
+	if (rest.n) {
+		out_str(lines, str_trim(rest));
+		out_lit(lines, ", ");
+	}
+	out_lit(lines, "<");
+	out_str(lines, target);
+	out_lit(lines, ">\r\n");
+	out_str(&o, na.uri);
+	return o.overflow ? target : out_done(&o);
+}
+
+static void edit_call_id(struct texts *x, const struct work *w, const struct sip_msg *m, unsigned to)
+{
+	struct str own = strings_get(w->core->shm, w->call.leg[to].dialog, DIALOG_CALL_ID);
+
+	if (w->call.flags & CALL_OWN_ID && own.n)
+		sip_edit_replace(&x->edit, sip_value(m, SIP_H_CALL_ID), own);
+}
+
+/* RFC 3262 §7.2: RAck names the INVITE's number on the leg that it goes to. */
+static void edit_rack(struct texts *x, struct work *w, const struct sip_msg *m, unsigned to)
+{
+	struct out o = OUT(x->rack, sizeof x->rack);
+	struct str value = sip_value(m, SIP_H_RACK), method;
+	uint32_t rseq, number;
+
+	if (!value.n || sip_rack_parse(value, &rseq, &number, &method))
+		return;
+	for (unsigned i = 0; i < w->call.ntxns; i++) {
+		const struct txn *s = &w->call.txn[i];
+		const struct txn *c = txn_is_client(s) || s->leg == to || s->cseq != number ? NULL : call_txn_by_id(&w->call, s->peer);
+		if (!c || c->method != sip_method_of(method))
+			continue;
+		out_u64(&o, rseq);
+		out_lit(&o, " ");
+		out_u64(&o, c->cseq);
+		out_lit(&o, " ");
+		out_str(&o, method);
+		sip_edit_replace(&x->edit, value, out_done(&o));
+		return;
+	}
+}
+
+static int write_request(struct texts *x, struct out *lines, char *buf, size_t cap, size_t *n)
+{
+	if (lines->overflow)
+		return ERR_SPACE;
+	sip_edit_insert_top(&x->edit, out_done(lines));
+	return sip_edit_write(&x->edit, buf, cap, n);
+}
+
+static void request_edits(struct texts *x, struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, struct out *lines)
+{
+	sip_edit_init(&x->edit, m);
+	sip_edit_drop_all(&x->edit, SIP_H_VIA);
+	sip_edit_drop_all(&x->edit, SIP_H_ROUTE);
+	sip_edit_drop_all(&x->edit, SIP_H_RECORD_ROUTE);
+	put_via(lines, w, t);
+	edit_forwards(x, m, lines);
+	edit_contact(x, w, m, to);
+	edit_number(x, sip_value(m, SIP_H_CSEQ), t->cseq, m->method_name);
+	edit_call_id(x, w, m, to);
+}
+
+int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, char *buf, size_t cap, size_t *n)
+{
+	struct texts x;
+	struct out lines = OUT(x.lines, sizeof x.lines);
+
+	request_edits(&x, w, m, to, t, &lines);
+	sip_edit_replace(&x.edit, m->uri, put_route(w, dialog_for(w, to, t), &lines, x.ruri, sizeof x.ruri));
+	if (m->method == SIP_PRACK)
+		edit_rack(&x, w, m, to);
+	return write_request(&x, &lines, buf, cap, n);
+}
+
+/* The gateway's number and address; the URI's other parts pass. */
+static struct str gateway_uri(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, char *buf, size_t cap)
+{
+	struct out o = OUT(buf, cap), user = OUT(buf + cap - 512, 512);
+	struct sip_uri uri;
+	char plain[512];
+	struct str dialed;
+
+	o.cap -= 512;
+	if (sip_uri_parse(&uri, m->uri))
+		return m->uri;
+	out_lit(&o, "sip:");
+	if (!sip_uri_user(&uri, plain, sizeof plain, &dialed) && dialed.n) {
+		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user) || user.overflow)
+			out_str(&o, dialed);
+		else
+			out_str(&o, out_done(&user));
+		out_lit(&o, "@");
+	}
+	addr_print(&o, &gw->addr);
+	if (uri.is_sip || uri.is_sips)
+		out_str(&o, uri.params);
+	return o.overflow ? m->uri : out_done(&o);
+}
+
+int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, const struct txn *t, char *buf, size_t cap, size_t *n)
+{
+	struct texts x;
+	struct out lines = OUT(x.lines, sizeof x.lines);
+
+	request_edits(&x, w, m, LEG_B, t, &lines);
+	sip_edit_replace(&x.edit, m->uri, gateway_uri(w, m, gw, x.ruri, sizeof x.ruri));
+	return write_request(&x, &lines, buf, cap, n);
+}
+
+/* The Via lines that stand in the head kept for a server transaction's responses. */
+static struct str via_lines(const struct work *w, const struct txn *s)
+{
+	const char *head = shm_block(w->core->shm, s->request);
+	struct str all, rest;
+	size_t end;
+
+	if (!head)
+		return STR_NONE;
+	all = str_make(head, s->request_bytes);
+	all = rest = str_from(all, str_chr(all, '\n') + 1);
+	while (str_istarts(rest, STR("Via:")) && (end = str_chr(rest, '\n')) < rest.n) {
+		rest = str_from(rest, end + 1);
+		while (rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t'))
+			rest = str_from(rest, str_chr(rest, '\n') + 1);
+	}
+	return str_head(all, all.n - rest.n);
+}
+
+static void put_record_route(const struct work *w, const struct txn *s, unsigned status, struct out *lines)
+{
+	struct str routes = strings_get(w->core->shm, w->call.leg[LEG_A].dialog, DIALOG_ROUTES);
+
+	if (s->leg != LEG_A || !(s->flags & TXN_INITIAL) || status <= 100 || status >= 300 || !routes.n)
+		return;
+	out_lit(lines, "Record-Route: ");
+	out_str(lines, routes);
+	out_lit(lines, "\r\n");
+}
+
+/* The method as the response's CSeq writes it: unknown ones keep their name. */
+static struct str cseq_method(const struct sip_msg *m)
+{
+	struct str method = STR_NONE;
+	uint32_t number;
+
+	return sip_cseq_parse(sip_value(m, SIP_H_CSEQ), &number, &method) ? STR_NONE : method;
+}
+
+int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n)
+{
+	struct texts x;
+	struct out lines = OUT(x.lines, sizeof x.lines), first = OUT(x.ruri, sizeof x.ruri);
+
+	sip_edit_init(&x.edit, m);
+	sip_edit_drop_all(&x.edit, SIP_H_VIA);
+	sip_edit_drop_all(&x.edit, SIP_H_RECORD_ROUTE);
+	out_str(&lines, via_lines(w, s));
+	put_record_route(w, s, status ? status : m->status, &lines);
+	if (m->status < 300 || m->status >= 400)
+		edit_contact(&x, w, m, s->leg);
+	edit_number(&x, sip_value(m, SIP_H_CSEQ), s->cseq, cseq_method(m));
+	edit_call_id(&x, w, m, s->leg);
+	if (status && status != m->status) {
+		out_lit(&first, "SIP/2.0 ");
+		out_u64(&first, status);
+		out_lit(&first, " ");
+		out_str(&first, sip_reason(status));
+		out_lit(&first, "\r\n");
+		sip_edit_replace(&x.edit, m->start_line, out_done(&first));
+	}
+	return write_request(&x, &lines, buf, cap, n);
+}
+
+int rewrite_relayed(struct work *w, const struct sip_msg *m, const struct txn *s, char *buf, size_t cap, size_t *n)
+{
+	struct sip_edit edit;
+
+	sip_edit_init(&edit, m);
+	sip_edit_drop_all(&edit, SIP_H_VIA);
+	sip_edit_insert_top(&edit, via_lines(w, s));
+	return sip_edit_write(&edit, buf, cap, n);
+}
+
+int make_request(struct work *w, enum sip_method method, unsigned leg, const struct txn *t, struct str lines, struct str type, struct str body,
+		 char *buf, size_t cap, size_t *n)
+{
+	char route[LINES_MAX], ruri[4096];
+	struct out o = OUT(buf, cap), r = OUT(route, sizeof route);
+	shm_ref dialog = dialog_for(w, leg, t);
+	struct str name = sip_method_name(method);
+	struct str uri = put_route(w, dialog, &r, ruri, sizeof ruri);
+
+	out_str(&o, name);
+	out_lit(&o, " ");
+	out_str(&o, uri);
+	out_lit(&o, " SIP/2.0\r\n");
+	put_via(&o, w, t);
+	out_str(&o, out_done(&r));
+	out_lit(&o, "Max-Forwards: 70\r\nFrom: ");
+	out_str(&o, strings_get(w->core->shm, dialog, DIALOG_LOCAL));
+	out_lit(&o, "\r\nTo: ");
+	out_str(&o, strings_get(w->core->shm, dialog, DIALOG_REMOTE));
+	out_lit(&o, "\r\nCall-ID: ");
+	out_str(&o, strings_get(w->core->shm, dialog, DIALOG_CALL_ID));
+	out_lit(&o, "\r\nCSeq: ");
+	out_u64(&o, t->cseq);
+	out_lit(&o, " ");
+	out_str(&o, name);
+	out_lit(&o, "\r\n");
+	out_str(&o, lines);
+	if (body.n)
+		out_str(&o, type);
+	out_lit(&o, "Content-Length: ");
+	out_u64(&o, body.n);
+	out_lit(&o, "\r\n\r\n");
+	out_str(&o, body);
+	*n = o.n;
+	return o.overflow || r.overflow ? ERR_SPACE : 0;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The INVITE that sets a call up: admission, the attempts at gateways one after the other (RFC 3261 §16.7), and refusal. */
+#include "base/err.h"
+#include "call/call.h"
+
+enum { CANDIDATES = 64, PROVISIONAL_MAX_MS = 32000, OWN_ID_KEPT = 16 };
+
+uint64_t invite_uri_hash(const struct core *core, const struct sip_msg *m)
+{
+	struct str part[2] = { m->uri, str_make((const char *)&m->cseq, sizeof m->cseq) };
+
+	return siphash_strs(shm_key_index(core->shm), part, 2);
+}
+
+/* ------------------------------------------------------------------------------------------ admission */
+
+/* RFC 3261 §16.3: what must hold before a request is taken on. Answers and returns false where it does not. */
+bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	char buf[512];
+	struct out o = OUT(buf, sizeof buf);
+	struct sip_values v = sip_values(m, SIP_H_PROXY_REQUIRE);
+	struct sip_uri uri;
+	struct str tag;
+	uint32_t hops;
+
+	if (sip_uri_parse(&uri, m->uri) || !(uri.is_sip || uri.is_sips || str_ieq(uri.scheme, STR("tel")))) {
+		stateless_answer(core, d, m, 416, STR_NONE, STR_NONE);
+		return false;
+	}
+	if (!sip_number_parse(sip_value(m, SIP_H_MAX_FORWARDS), 255, &hops) && hops == 0) {
+		shm_count(core->self, CNT_loops);
+		stateless_answer(core, d, m, 483, STR_NONE, STR_NONE);
+		return false;
+	}
+	while (sip_values_next(&v, &tag)) {
+		out_str(&o, o.n ? STR(", ") : STR("Unsupported: "));
+		out_str(&o, tag);
+	}
+	if (!o.n)
+		return true;
+	out_lit(&o, "\r\n");
+	shm_count(core->self, CNT_bad_extension);
+	stateless_answer(core, d, m, 420, STR_NONE, o.overflow ? STR_NONE : out_done(&o));
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------------ an attempt */
+
+/* A Call-ID of leg B's own keeps the bytes that steering looks at. */
+static void own_call_id(struct work *w, const struct sip_msg *m, struct out *o)
+{
+	out_str(o, str_head(m->call_id, OWN_ID_KEPT));
+	out_lit(o, "-");
+	out_hex(o, w->call.seed, 16);
+}
+
+static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway, const struct route_gateway *gw)
+{
+	struct leg *b = &w->call.leg[LEG_B];
+	char id[OWN_ID_KEPT + 24];
+	struct out o = OUT(id, sizeof id);
+
+	b->gateway = (uint16_t)gateway;
+	b->listen = gw->listen;
+	b->remote = b->source = gw->addr;
+	b->cseq_local = w->call.ntried ? b->cseq_local + 1 : m->cseq;
+	b->dialog = 0;
+	b->allow = 0;
+	w->call.flags &= (uint8_t)~CALL_OWN_ID;
+	if (gw->call_id == CONF_CALL_ID_OWN) {
+		struct str s[DIALOG_FIELDS] = { 0 };
+		own_call_id(w, m, &o);
+		s[DIALOG_CALL_ID] = out_done(&o);
+		b->dialog = work_strings(w, s, DIALOG_FIELDS);
+		w->call.flags |= CALL_OWN_ID;
+	}
+	forks_drop(&w->call);
+}
+
+static uint64_t provisional_limit(const struct work *w, const struct txn *t)
+{
+	const struct params *p = leg_params(w, LEG_B);
+	uint64_t wait = p->invite_timeout_ms, give_up = txn_give_up_ms(p, t->t1_ms);
+
+	if (!wait)
+		wait = give_up < PROVISIONAL_MAX_MS ? give_up : PROVISIONAL_MAX_MS;
+	return w->core->now_ms + wait;
+}
+
+/* The user part as it is sent, for the record. */
+static void note_sent(struct work *w, const char *bytes, size_t n)
+{
+	struct str ident[IDENT_FIELDS] = { strings_get(w->core->shm, w->call.ident, IDENT_DIALED) };
+	struct str line = str_make(bytes, n);
+	char buf[512];
+	struct sip_uri uri;
+
+	line = str_from(line, str_chr(line, ' ') + 1);
+	if (!sip_uri_parse(&uri, str_head(line, str_chr(line, ' '))))
+		sip_uri_user(&uri, buf, sizeof buf, &ident[IDENT_SENT]);
+	if (!str_eq(ident[IDENT_SENT], strings_get(w->core->shm, w->call.ident, IDENT_SENT)))
+		w->call.ident = work_strings(w, ident, IDENT_FIELDS);
+}
+
+static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, struct txn *s)
+{
+	const struct route_gateway *gw = route_gateway(w->core->route, gateway);
+	char buf[CALL_MESSAGE_MAX];
+	struct txn *t;
+	size_t n;
+
+	leg_b_for(w, m, gateway, gw);
+	w->call.tried[w->call.ntried++] = (uint16_t)gateway;
+	if (!(t = call_txn_new(w, true, SIP_INVITE, LEG_B))) {
+		w->full = true;
+		return;
+	}
+	t->cseq = w->call.leg[LEG_B].cseq_local;
+	t->flags = TXN_INITIAL | (m->body.n ? TXN_HAD_OFFER : 0);
+	t->peer = s->id;
+	s->peer = t->id;
+	if (rewrite_invite(w, m, gw, t, buf, sizeof buf, &n)) {
+		w->full = true;
+		return;
+	}
+	client_start(w, t, buf, n, &gw->addr, gw->listen);
+	w->call.provisional_limit_ms = provisional_limit(w, t);
+	note_sent(w, buf, n);
+}
+
+/* ------------------------------------------------------------------------------------------ which gateway next */
+
+static bool was_tried(const struct call *c, unsigned gateway)
+{
+	for (unsigned i = 0; i < c->ntried; i++)
+		if (c->tried[i] == gateway)
+			return true;
+	return false;
+}
+
+/* The next untried gateway with room; CALL_NO_GATEWAY. *any: there is a route at all. */
+static unsigned choose(struct work *w, bool *any)
+{
+	struct str dialed = strings_get(w->core->shm, w->call.ident, IDENT_DIALED);
+	uint16_t list[CANDIDATES];
+	unsigned n = route_candidates(w->core->route, dialed, w->call.seed, list, CANDIDATES);
+
+	*any = n > 0;
+	for (unsigned i = 0; i < n && w->call.ntried < CALL_TRIED; i++)
+		if (!was_tried(&w->call, list[i]) && route_has_room(w->core->route, list[i]))
+			return list[i];
+	return CALL_NO_GATEWAY;
+}
+
+static struct txn *caller_invite(struct call *c)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].machine == TXN_IST && c->txn[i].flags & TXN_INITIAL)
+			return &c->txn[i];
+	return NULL;
+}
+
+/* Nobody is left: the caller gets the last gateway's answer, or one of ours. */
+static void give_up(struct work *w, bool any, unsigned status, const struct sip_msg *failed)
+{
+	if (failed)
+		setup_refuse(w, status, CALL_BY_CALLEE, reason_of_status(status), failed, STR_NONE);
+	else if (status)
+		setup_refuse(w, status, CALL_BY_SERVER, CALL_END_GATEWAY_FAILED, NULL, reason_line(CALL_END_GATEWAY_FAILED));
+	else if (any)
+		setup_refuse(w, 503, CALL_BY_SERVER, CALL_END_GATEWAY_FAILED, NULL, STR("Retry-After: 10\r\n"));
+	else
+		setup_refuse(w, 404, CALL_BY_SERVER, CALL_END_NO_ROUTE, NULL, STR_NONE);
+}
+
+void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned status, const struct sip_msg *failed)
+{
+	struct call *c = &w->call;
+	struct txn *s = caller_invite(c);
+	struct sip_fault why;
+	struct sip_msg own;
+	unsigned gateway = CALL_NO_GATEWAY;
+	bool any = true;
+
+	if (status && status != 503)
+		c->flags &= (uint8_t)~CALL_ALL_503;
+	if (!status || (route_fails_over(status) && !(c->flags & CALL_EARLY_MEDIA)))
+		gateway = choose(w, &any);
+	if (!invite && gateway != CALL_NO_GATEWAY) {
+		const char *bytes = shm_block(w->core->shm, c->invite);
+		if (!bytes || sip_parse(&own, bytes, c->invite_bytes, &why) || sip_check(&own, &why))
+			gateway = CALL_NO_GATEWAY;
+		invite = &own;
+	}
+	if (!s || gateway == CALL_NO_GATEWAY) {
+		give_up(w, any, status, failed);
+		return;
+	}
+	if (status)
+		shm_count(w->core->self, CNT_calls_failed_over);
+	attempt(w, invite, gateway, s);
+}
+
+/* ------------------------------------------------------------------------------------------ refusal */
+
+enum call_reason reason_of_status(unsigned status)
+{
+	switch (status) {
+	case 486:
+	case 600:
+		return CALL_END_BUSY;
+	case 408:
+	case 480:
+		return CALL_END_NO_ANSWER;
+	case 487:
+		return CALL_END_CANCELED;
+	default:
+		return status >= 500 && status < 600 ? CALL_END_GATEWAY_FAILED : CALL_END_REJECTED;
+	}
+}
+
+void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines)
+{
+	struct txn *s = caller_invite(&w->call);
+	char buf[CALL_MESSAGE_MAX];
+	size_t n;
+
+	/* RFC 3261 §16.7: a gateway's 503 says nothing of us, unless all said so. */
+	if (response && status == 503 && !(w->call.flags & CALL_ALL_503))
+		status = 500;
+	w->call.sip_status = (uint16_t)status;
+	if (s && response && !rewrite_response(w, response, s, status, buf, sizeof buf, &n))
+		server_send(w, s, status, buf, n);
+	else if (s)
+		server_answer(w, s, status, STR_NONE, lines);
+	call_ended(w, by, why);
+}
+
+/* ------------------------------------------------------------------------------------------ the INVITE */
+
+static void limits(struct work *w)
+{
+	const struct params *p = leg_params(w, LEG_A);
+	struct call *c = &w->call;
+
+	if (p->setup_early_hangup_ms)
+		c->setup_limit_ms = w->core->now_ms + p->setup_early_hangup_ms;
+	if (p->ring_timeout_ms)
+		c->ring_limit_ms = w->core->now_ms + p->ring_timeout_ms;
+}
+
+static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
+{
+	struct call *c = &w->call;
+	struct leg *a = &c->leg[LEG_A];
+	struct str ident[IDENT_FIELDS] = { STR_NONE };
+	char user[512];
+	struct sip_uri uri;
+	struct txn *s;
+
+	c->phase = CALL_SETUP;
+	c->flags = CALL_ALL_503;
+	c->seed = w->core->random(w->core->random_arg);
+	c->uri_hash = invite_uri_hash(w->core, m);
+	a->gateway = (uint16_t)caller;
+	a->listen = w->datagram->listen;
+	a->remote = a->source = w->datagram->from;
+	a->cseq_remote = m->cseq;
+	a->dialog = dialog_of_invite(w, m, sip_value(m, SIP_H_TO));
+	dialog_next_hop(w, a->dialog, &a->source, &a->remote);
+	leg_learn(a, m);
+	if (!sip_uri_parse(&uri, m->uri))
+		sip_uri_user(&uri, user, sizeof user, &ident[IDENT_DIALED]);
+	c->ident = work_strings(w, ident, IDENT_FIELDS);
+	c->invite = work_keep(w, m->raw.p, m->raw.n);
+	c->invite_bytes = (uint32_t)m->raw.n;
+	if (!(s = server_open(w, m, LEG_A)))
+		return false;
+	s->flags |= TXN_INITIAL;
+	server_trying(w, s);
+	limits(w);
+	return !w->full;
+}
+
+static void refuse_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	shm_count(core->self, CNT_table_full);
+	stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
+}
+
+int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	struct str part[2] = { m->call_id, m->from_tag };
+	uint64_t key = siphash_strs(shm_key_index(core->shm), part, 2) | 1, key_b = 0;
+	struct work w;
+	unsigned caller;
+
+	if (route_caller(core->route, &d->from, &caller)) {
+		shm_count(core->self, CNT_unknown_source);
+		if (!core->drop_unknown)
+			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
+		return 0;
+	}
+	if (!admit(core, d, m))
+		return 0;
+	if (shm_objects_live(core->shm) >= core->max_calls || work_begin_new(&w, core, d, key, key_b)) {
+		refuse_full(core, d, m);
+		return 0;
+	}
+	if (begin_call(&w, m, caller))
+		setup_next_gateway(&w, m, 0, NULL);
+	if (work_commit(&w)) {
+		refuse_full(core, d, m);
+		return 0;
+	}
+	shm_count(core->self, CNT_calls_started);
+	return 0;
+}

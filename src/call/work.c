@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A change of one call: taken, copied out, packed, published. */
+#include "base/bug.h"
+#include "base/err.h"
+#include "call/call.h"
+
+/* A live call that waits for nothing else is looked at again this often: every object has a deadline. */
+enum { REVIEW_MS = 3600 * 1000, RECORD_RETRY_MS = 1000 };
+
+static void unpack(struct call *c, const struct shm_state *s)
+{
+	const char *p = shm_state_body(s);
+	size_t head = offsetof(struct call, fork);
+
+	memcpy(c, p, head);
+	BUG_ON(c->nforks > CALL_FORKS || c->ntxns > CALL_TXNS);
+	p += head;
+	memcpy(c->fork, p, c->nforks * sizeof c->fork[0]);
+	p += c->nforks * sizeof c->fork[0];
+	memcpy(c->txn, p, c->ntxns * sizeof c->txn[0]);
+}
+
+int call_load(const struct shm *shm, uint32_t slot, uint32_t generation, struct call *c, uint32_t *generation_out)
+{
+	const struct shm_state *s = shm_peek(shm, slot, generation, generation_out);
+
+	if (!s)
+		return ERR_STALE;
+	unpack(c, s);
+	return 0;
+}
+
+struct str strings_get(const struct shm *shm, shm_ref ref, unsigned i)
+{
+	const struct strings *s = ref ? shm_block(shm, ref) : NULL;
+	size_t at = 0;
+
+	if (!s)
+		return STR_NONE;
+	for (unsigned k = 0; k < i; k++)
+		at += s->n[k];
+	return str_make(s->bytes + at, s->n[i]);
+}
+
+static void start(struct work *w, struct core *core, const struct shm_datagram *d)
+{
+	w->core = core;
+	w->datagram = d;
+	w->full = false;
+	w->nsends = 0;
+	w->jpos = d ? d->jpos : 0;
+}
+
+int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, uint32_t slot, uint32_t generation)
+{
+	int err = shm_step_begin(&w->step, core->self, slot, generation);
+
+	if (err)
+		return err;
+	if (d && d->jpos && w->step.old->jpos == d->jpos) {
+		shm_step_resend(&w->step);
+		return ERR_EXISTS;
+	}
+	start(w, core, d);
+	if (!d)
+		w->jpos = w->step.old->jpos;
+	unpack(&w->call, w->step.old);
+	return 0;
+}
+
+int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key0, uint64_t key1)
+{
+	int err = shm_step_begin_new(&w->step, core->self);
+
+	if (err)
+		return err;
+	start(w, core, d);
+	memset(&w->call, 0, offsetof(struct call, fork));
+	w->call.leg[LEG_A].gateway = w->call.leg[LEG_B].gateway = CALL_NO_GATEWAY;
+	w->call.setup_ms = core->now_ms;
+	w->call.setup_limit_ms = w->call.ring_limit_ms = w->call.provisional_limit_ms = w->call.duration_limit_ms = SHM_NEVER;
+	w->call.next_id = 1;
+	w->key[0] = key0;
+	w->key[1] = key1;
+	return 0;
+}
+
+shm_ref work_keep(struct work *w, const void *bytes, size_t n)
+{
+	void *p;
+	shm_ref ref;
+
+	if (shm_step_alloc(&w->step, n ? n : 1, &ref, &p)) {
+		w->full = true;
+		return 0;
+	}
+	memcpy(p, bytes, n);
+	return ref;
+}
+
+shm_ref work_strings(struct work *w, const struct str *s, unsigned count)
+{
+	struct strings *block;
+	size_t bytes = 0;
+	shm_ref ref;
+	void *p;
+	char *at;
+
+	BUG_ON(count > STRINGS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		bytes += s[i].n;
+	if (bytes > UINT16_MAX || shm_step_alloc(&w->step, sizeof *block + bytes, &ref, &p)) {
+		w->full = true;
+		return 0;
+	}
+	block = p;
+	at = block->bytes;
+	memset(block->n, 0, sizeof block->n);
+	for (unsigned i = 0; i < count; i++) {
+		block->n[i] = (uint16_t)s[i].n;
+		if (s[i].n)
+			memcpy(at, s[i].p, s[i].n);
+		at += s[i].n;
+	}
+	return ref;
+}
+
+void work_send(struct work *w, shm_ref bytes, uint32_t length, uint16_t listen, const struct addr *to)
+{
+	if (!bytes || !to->family)
+		return;
+	if (w->nsends == SHM_SENDS_MAX) {
+		w->full = true;
+		return;
+	}
+	w->send[w->nsends++] = (struct shm_send){ .bytes = bytes, .length = length, .listen = listen, .to = *to };
+}
+
+/* ---- packing */
+
+struct refs {
+	unsigned n;
+	shm_ref ref[SHM_REFS_MAX];
+};
+
+static void hold(struct refs *r, shm_ref ref)
+{
+	if (!ref)
+		return;
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->ref[i] == ref)
+			return;
+	BUG_ON(r->n == SHM_REFS_MAX);
+	r->ref[r->n++] = ref;
+}
+
+static void collect(struct refs *r, const struct work *w)
+{
+	const struct call *c = &w->call;
+
+	r->n = 0;
+	hold(r, c->ident);
+	hold(r, c->invite);
+	for (unsigned i = 0; i < 2; i++) {
+		hold(r, c->leg[i].dialog);
+		hold(r, c->leg[i].sdp);
+	}
+	for (unsigned i = 0; i < c->nforks; i++)
+		hold(r, c->fork[i].dialog);
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		hold(r, c->txn[i].request);
+		hold(r, c->txn[i].response);
+		hold(r, c->txn[i].target);
+	}
+	for (unsigned i = 0; i < w->nsends; i++)
+		hold(r, w->send[i].bytes);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What only absorbs repeats may end a little late: one action for all of it. */
+static uint64_t deadline(const struct work *w)
+{
+	const struct call *c = &w->call;
+	uint64_t due = SHM_NEVER, absorb = 0;
+
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		const struct txn *t = &c->txn[i];
+		if (txn_active(t))
+			due = earlier(due, earlier(t->resend_ms, t->expire_ms));
+		else if (t->expire_ms != SHM_NEVER && t->expire_ms > absorb)
+			absorb = t->expire_ms;
+	}
+	if (absorb)
+		due = earlier(due, absorb);
+	if (call_is_live(c) && c->phase != CALL_ENDING) {
+		due = earlier(due, earlier(c->setup_limit_ms, c->ring_limit_ms));
+		due = earlier(due, earlier(c->provisional_limit_ms, c->duration_limit_ms));
+	}
+	if (c->phase == CALL_ENDED && c->ntxns == 0)
+		due = earlier(due, w->core->now_ms + RECORD_RETRY_MS);
+	return earlier(due, w->core->now_ms + REVIEW_MS);
+}
+
+static void fill_head(struct shm_state *s, const struct work *w, const struct refs *r, size_t bytes)
+{
+	const struct call *c = &w->call;
+
+	*s = (struct shm_state){
+		.jpos = w->jpos,
+		.deadline_ms = deadline(w),
+		.bytes = (uint32_t)bytes,
+		.nsends = w->nsends,
+		.nrefs = (uint8_t)r->n,
+	};
+	s->key[0] = w->step.old ? w->step.old->key[0] : w->key[0];
+	s->key[1] = w->step.old ? w->step.old->key[1] : w->key[1];
+	if (call_is_live(c))
+		s->flags |= SHM_STATE_LIVE;
+	if (c->phase == CALL_ENDED)
+		s->flags |= SHM_STATE_RECORD;
+	if (call_is_live(c) && c->phase != CALL_ENDING && c->leg[LEG_B].gateway != CALL_NO_GATEWAY)
+		s->gateway = (uint16_t)(c->leg[LEG_B].gateway + 1);
+}
+
+static int pack(struct work *w)
+{
+	struct call *c = &w->call;
+	size_t head = offsetof(struct call, fork), bytes;
+	struct refs r;
+	shm_ref ref;
+	void *block;
+	char *p;
+
+	collect(&r, w);
+	bytes = sizeof(struct shm_state) + w->nsends * sizeof(struct shm_send) + r.n * sizeof(shm_ref) + head +
+		c->nforks * sizeof c->fork[0] + c->ntxns * sizeof c->txn[0];
+	if (shm_step_alloc(&w->step, bytes, &ref, &block))
+		return ERR_FULL;
+	fill_head(block, w, &r, bytes);
+	memcpy(shm_state_sends(block), w->send, w->nsends * sizeof w->send[0]);
+	memcpy(shm_state_refs(block), r.ref, r.n * sizeof r.ref[0]);
+	p = shm_state_body(block);
+	memcpy(p, c, head);
+	memcpy(p + head, c->fork, c->nforks * sizeof c->fork[0]);
+	memcpy(p + head + c->nforks * sizeof c->fork[0], c->txn, c->ntxns * sizeof c->txn[0]);
+	shm_step_commit(&w->step, ref);
+	return 0;
+}
+
+/* Both legs have ended when nothing waits any more; what is left only absorbs repeats. */
+static void settle(struct work *w)
+{
+	struct call *c = &w->call;
+
+	call_txns_sweep(c);
+	if (c->phase != CALL_ENDING || c->flags & CALL_BYE_WAITS)
+		return;
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (txn_active(&c->txn[i]) && !(c->txn[i].flags & TXN_CANCEL_WANTED))
+			return;
+	c->phase = CALL_ENDED;
+	shm_count(w->core->self, CNT_calls_ended);
+}
+
+static bool finished(const struct work *w)
+{
+	const struct call *c = &w->call;
+
+	if (c->ntxns || w->nsends || !w->step.old)
+		return false;
+	if (c->phase == CALL_RELAY)
+		return true;
+	return c->phase == CALL_ENDED && shm_recorded(w->core->shm, w->step.slot, w->step.generation);
+}
+
+int work_commit(struct work *w)
+{
+	settle(w);
+	if (!w->full && finished(w)) {
+		shm_step_free(&w->step);
+		return 0;
+	}
+	if (!w->full && pack(w) == 0)
+		return 0;
+	shm_step_abort(&w->step);
+	shm_count(w->core->self, CNT_arena_full);
+	return ERR_FULL;
+}
+
+void work_abort(struct work *w)
+{
+	shm_step_abort(&w->step);
+}
