@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "proc/child.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/err.h"
+#include "proc/log.h"
+
+enum {
+	PULSE_MS = 1000,       /* an idle child still shows that it lives */
+	ROOM = 2 * SHM_SENDS_MAX,
+	BLOCKED_MS = 100,      /* longest wait for a full socket buffer */
+};
+
+static const char *const kind_names[] = {
+	[SHM_SUPERVISOR] = "supervisor", [SHM_WORKER] = "worker", [SHM_TIMER] = "timer",
+	[SHM_RECORDER] = "recorder", [SHM_CONTROL] = "control",
+};
+
+static uint64_t draw(void *arg)
+{
+	struct child *c = arg;
+
+	if (c->nrandom == 0) {
+		BUG_ON(getrandom(c->random, sizeof c->random, 0) != (ssize_t)sizeof c->random);
+		c->nrandom = sizeof c->random / sizeof c->random[0];
+	}
+	return c->random[--c->nrandom];
+}
+
+static void give_up(const char *what)
+{
+	log_error("%s: %s", what, strerror(errno));
+	_exit(1);
+}
+
+/* setresuid clears the wish to die with the parent, so that comes after; a parent that died before is seen by getppid. */
+static void shed(const struct heritage *h)
+{
+	if (h->uid != (uid_t)-1 &&
+	    (setgroups(0, NULL) || setresgid(h->gid, h->gid, h->gid) || setresuid(h->uid, h->uid, h->uid)))
+		give_up("cannot become the configured user");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		give_up("prctl");
+	if (getppid() != h->supervisor)
+		_exit(0);
+}
+
+static void name_process(enum shm_kind kind, unsigned index)
+{
+	char name[32], title[16];
+
+	if (kind == SHM_WORKER)
+		snprintf(name, sizeof name, "worker %u", index);
+	else
+		snprintf(name, sizeof name, "%s", kind_names[kind]);
+	log_name(name);
+	snprintf(title, sizeof title, kind == SHM_WORKER ? "velador-%.1s%u" : "velador-%.7s", kind_names[kind], index);
+	prctl(PR_SET_NAME, title);
+}
+
+static void on_signal(uv_poll_t *handle, int status, int events)
+{
+	struct child *c = handle->data;
+	struct signalfd_siginfo info;
+
+	(void)status;
+	(void)events;
+	child_wake(c);
+	while (read(c->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+		if (info.ssi_signo == SIGTERM)
+			c->leaving = true;
+		else if (info.ssi_signo == SIGHUP && c->hup)
+			c->hup(c);
+	}
+}
+
+/* The terminal's SIGINT reaches every process of the group; only the supervisor acts on it. */
+static void open_signals(struct child *c)
+{
+	sigset_t mine;
+
+	sigemptyset(&mine);
+	sigaddset(&mine, SIGTERM);
+	sigaddset(&mine, SIGHUP);
+	c->signal_fd = signalfd(-1, &mine, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (c->signal_fd < 0)
+		give_up("signalfd");
+	uv_poll_init(&c->loop, &c->signals, c->signal_fd);
+	c->signals.data = c;
+	uv_poll_start(&c->signals, UV_READABLE, on_signal);
+}
+
+static void on_pulse(uv_timer_t *handle)
+{
+	child_wake(handle->data);
+}
+
+/* The end of a turn. Nothing found in the arena is used after this. */
+static void on_before_sleep(uv_prepare_t *handle)
+{
+	struct child *c = handle->data;
+
+	if (c->leaving)
+		child_wake(c);
+	if (!c->awake)
+		return;
+	if (c->end_turn)
+		c->end_turn(c);
+	else
+		child_flush(c);
+	shm_rcu_quiescent(c->self);
+	if (c->leaving && (!c->may_leave || c->may_leave(c)))
+		uv_stop(&c->loop);
+	shm_rcu_offline(c->self);
+	c->awake = false;
+}
+
+static void refused(void *arg, const struct addr *to, const void *bytes, uint32_t length)
+{
+	struct child *c = arg;
+
+	core_transport_error(&c->core, to, bytes, length);
+}
+
+static void fill_core(struct child *c)
+{
+	const struct heritage *h = c->h;
+
+	c->core = (struct core){
+		.shm = h->shm, .self = c->self, .route = h->route, .params = &h->conf->params,
+		.listen = h->listen, .nlisten = h->nlisten, .max_calls = h->conf->velador.max_calls,
+		.drop_unknown = h->conf->security.unknown == CONF_UNKNOWN_DROP,
+		.random = draw, .random_arg = c,
+	};
+	c->sender = (struct udp_sender){
+		.self = c->self, .fds = h->udp_fds, .nlisten = h->nlisten, .refused = refused, .arg = c,
+	};
+}
+
+static void open_loop(struct child *c)
+{
+	uint64_t pulse_ms = c->h->conf->velador.heartbeat_ms / 2;
+
+	close(c->h->loop_fd);
+	if (uv_loop_init(&c->loop))
+		give_up("uv_loop_init");
+	open_signals(c);
+	uv_prepare_init(&c->loop, &c->before_sleep);
+	c->before_sleep.data = c;
+	uv_prepare_start(&c->before_sleep, on_before_sleep);
+	uv_timer_init(&c->loop, &c->pulse);
+	c->pulse.data = c;
+	pulse_ms = pulse_ms < PULSE_MS ? pulse_ms : PULSE_MS;
+	uv_timer_start(&c->pulse, on_pulse, pulse_ms, pulse_ms);
+}
+
+void child_start(struct child *c, const struct heritage *h, enum shm_kind kind, unsigned index)
+{
+	*c = (struct child){ .h = h };
+	name_process(kind, index);
+	shed(h);
+	if (shm_self_claim(&c->self, h->shm, kind, index))
+		give_up("cannot claim a process slot");
+	fill_core(c);
+	open_loop(c);
+	child_wake(c);
+}
+
+void child_clock(struct child *c)
+{
+	struct timespec boot, wall;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	c->core.now_ms = (uint64_t)boot.tv_sec * 1000 + (uint64_t)boot.tv_nsec / 1000000;
+	c->core.wall_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
+	shm_heartbeat(c->self, c->core.now_ms);
+}
+
+void child_wake(struct child *c)
+{
+	if (c->awake)
+		return;
+	shm_rcu_online(c->self);
+	c->awake = true;
+	child_clock(c);
+}
+
+bool child_flush(struct child *c)
+{
+	return shm_outbox_count(c->self) == 0 || udp_flush(&c->sender, NULL) == 0;
+}
+
+void child_make_room(struct child *c)
+{
+	unsigned blocked = 0;
+
+	for (int i = 0; i < BLOCKED_MS && shm_outbox_count(c->self) > SHM_OUTBOX - ROOM; i++) {
+		if (udp_flush(&c->sender, &blocked) == 0)
+			return;
+		struct pollfd p = { .fd = c->sender.fds[blocked], .events = POLLOUT };
+		poll(&p, 1, 1);
+	}
+	while (shm_outbox_count(c->self) > SHM_OUTBOX - ROOM) {
+		shm_count(c->self, CNT_send_errors);
+		shm_outbox_sent(c->self, 1);
+	}
+}
+
+_Noreturn void child_run(struct child *c)
+{
+	uv_run(&c->loop, UV_RUN_DEFAULT);
+	if (shm_outbox_count(c->self) == 0)
+		shm_self_leave(c->self);
+	_exit(0);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by control.c (connections) and control_commands.c (what each command answers). */
+#ifndef VELADOR_PROC_CONTROL_PRIVATE_H
+#define VELADOR_PROC_CONTROL_PRIVATE_H
+
+#include "proc/child.h"
+
+enum {
+	CTL_CLIENTS = 32,
+	CTL_REQUEST = 256,         /* longest request, bytes */
+	CTL_CHUNK = 256 * 1024,    /* one write; the next is made when it has left */
+	CTL_ELEMENT = 96 * 1024,   /* room that one element of a list may need */
+	CTL_WHY = 600,
+};
+
+struct control;
+struct ctl_client;
+
+/* Writes element `at` of a list into o, or nothing. */
+typedef void ctl_element_fn(struct ctl_client *c, struct out *o, uint32_t at);
+
+struct ctl_client {
+	struct control *control;
+	uv_pipe_t pipe;
+	uv_write_t write;
+	char request[CTL_REQUEST];
+	size_t got;
+	bool used, asked;          /* asked: the request was read */
+	struct out o;              /* the chunk being made */
+	char chunk[CTL_CHUNK];
+	/* a list that does not fit into one chunk */
+	ctl_element_fn *element;   /* NULL = no list, or at its end */
+	uint32_t at, end;
+	bool begun;                /* an element was written */
+	uint32_t reload_number;    /* waits for the supervisor's answer; 0 = no */
+};
+
+struct control {
+	struct child child;
+	uv_pipe_t listener;
+	uv_poll_t answers;
+	unsigned nclients;
+	uint32_t reload_number;
+	uint64_t leave_by_ms;
+	struct ctl_client client[CTL_CLIENTS];
+};
+
+/* Carries out a request line. Returns 0 with the answer's JSON (or its beginning, see element) in c->o; ERR_BUSY when the answer comes
+ * later; else an error code and the reason in why. */
+int ctl_command(struct ctl_client *c, struct str line, char why[CTL_WHY]);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The timer process: scans the deadline board every tick and acts on what is due: resends, hangups. A new one derives the board from
+ * published states first, so a death loses no deadline. */
+#include "proc/timer.h"
+
+#include "base/err.h"
+#include "base/inject.h"
+#include "proc/child.h"
+
+enum {
+	TICK_MS = 10,
+	TURN_ACTIONS = 512,     /* between two quiescent states; the rest of a burst follows at once */
+	TURNS = 16,             /* at most, in one tick */
+	CLOCK_EVERY = 32,       /* actions between two looks at the clock */
+	LATE_MS = 20,
+};
+
+struct timer {
+	struct child child;
+	uv_timer_t tick;
+	unsigned acted;         /* in this turn */
+};
+
+static void tmr_count_lag(struct child *c, uint64_t deadline_ms)
+{
+	uint64_t lag_ms = c->core.now_ms > deadline_ms ? c->core.now_ms - deadline_ms : 0;
+
+	shm_count(c->self, CNT_timer_actions);
+	shm_count_add(c->self, CNT_timer_lag_sum_ms, lag_ms);
+	shm_count_max(c->self, CNT_timer_lag_max_ms, lag_ms);
+	if (lag_ms > LATE_MS)
+		shm_count(c->self, CNT_timer_lag_over_20ms);
+}
+
+/* Beyond the turn's share nothing is done: what is due stays due, and the next scan finds it. */
+static void tmr_due(void *arg, uint32_t slot, uint64_t deadline_ms)
+{
+	struct timer *t = arg;
+	struct child *c = &t->child;
+
+	if (t->acted >= TURN_ACTIONS) {
+		t->acted = TURN_ACTIONS + 1;
+		return;
+	}
+	if (++t->acted % CLOCK_EVERY == 0)
+		child_clock(c);
+	child_make_room(c);
+	switch (core_timer(&c->core, slot)) {
+	case 0:
+		tmr_count_lag(c, deadline_ms);
+		break;
+	case ERR_BUSY:
+		shm_count(c->self, CNT_timer_busy);
+		break;
+	default:
+		break;
+	}
+	INJECT("tmr.acted");
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+	struct timer *t = handle->data;
+	struct child *c = &t->child;
+
+	child_wake(c);
+	for (int i = 0; i < TURNS; i++) {
+		t->acted = 0;
+		shm_board_scan(c->self, c->core.now_ms, tmr_due, t);
+		if (t->acted <= TURN_ACTIONS)
+			break;
+		child_flush(c);
+		shm_rcu_quiescent(c->self);
+		child_clock(c);
+	}
+}
+
+_Noreturn void timer(const struct heritage *h)
+{
+	static struct timer t;
+
+	child_start(&t.child, h, SHM_TIMER, 0);
+	child_flush(&t.child);
+	shm_rcu_quiescent(t.child.self);
+	shm_board_rebuild(t.child.self);
+	uv_timer_init(&t.child.loop, &t.tick);
+	t.tick.data = &t;
+	uv_timer_start(&t.tick, on_tick, 0, TICK_MS);
+	child_run(&t.child);
+}

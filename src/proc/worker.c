@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A worker: receives into its journal, decides, sends at the end of the turn. It may be killed at any instruction; its successor first sends
+ * what the outbox still holds, then goes through the journal again. */
+#include "proc/worker.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/inject.h"
+#include "proc/child.h"
+#include "proc/log.h"
+
+enum {
+	RETRY_MS = 2,          /* how soon a deferred datagram is tried again when nothing else wakes us */
+	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
+	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
+	POISON_DEATHS = 2,     /* deaths in a row on the same journal */
+};
+
+struct worker {
+	struct child child;
+	struct wrk_socket {
+		struct worker *worker;
+		uv_poll_t poll;
+		int fd;
+		uint16_t listen;
+		bool writable;         /* waits for room in the kernel's buffer */
+	} socket[CONF_LISTEN_MAX];
+	uv_timer_t retry;
+	unsigned ndeferred;            /* as far as this process knows; exact */
+	uint64_t leave_by_ms;
+};
+
+static void on_socket(uv_poll_t *handle, int status, int events);
+
+/* Empty datagrams and line ends keep a NAT's binding open (RFC 5626 §3.5.1, RFC 6223). */
+static bool is_keepalive(const struct shm_datagram *d)
+{
+	for (uint32_t i = 0; i < d->length; i++)
+		if (d->bytes[i] != '\r' && d->bytes[i] != '\n' && d->bytes[i] != 0)
+			return false;
+	return true;
+}
+
+/* Order within a call: behind a deferred datagram all later ones of its call wait too. */
+static bool wrk_waits_behind(struct worker *w, const struct shm_datagram *d, unsigned before)
+{
+	struct shm_datagram earlier;
+
+	for (unsigned i = 0; i < before && shm_deferred(w->child.self, i, &earlier) == 0; i++)
+		if (core_same_call(&earlier, d))
+			return true;
+	return false;
+}
+
+/* Tries the deferred datagrams again, in order. */
+static void wrk_retry(struct worker *w)
+{
+	struct child *c = &w->child;
+	struct shm_datagram d;
+
+	for (unsigned i = 0; i < w->ndeferred;) {
+		if (shm_deferred(c->self, i, &d)) {
+			w->ndeferred = i;
+			break;
+		}
+		child_make_room(c);
+		if (wrk_waits_behind(w, &d, i) || core_receive(&c->core, &d) == ERR_BUSY) {
+			i++;
+			continue;
+		}
+		shm_deferred_done(c->self, i);
+		w->ndeferred--;
+	}
+}
+
+/* Puts a datagram off. A full list is worked on for a while; after that the datagram is lost, and its sender sends it again. */
+static void wrk_defer(struct worker *w, unsigned entry)
+{
+	struct child *c = &w->child;
+
+	shm_count(c->self, CNT_deferred);
+	for (int i = 0; shm_defer(c->self, entry); i++) {
+		if (i == FULL_TRIES) {
+			shm_journal_done(c->self, entry);
+			return;
+		}
+		usleep(1000);
+		child_clock(c);
+		wrk_retry(w);
+	}
+	w->ndeferred++;
+}
+
+static void wrk_entry(struct worker *w, unsigned entry)
+{
+	struct child *c = &w->child;
+	struct shm_datagram d;
+
+	if (shm_journal_entry(c->self, entry, &d))
+		return;
+	if (d.truncated) {
+		shm_count(c->self, CNT_truncated);
+	} else if (is_keepalive(&d)) {
+		shm_count(c->self, CNT_keepalives);
+	} else {
+		child_make_room(c);
+		if ((w->ndeferred && wrk_waits_behind(w, &d, w->ndeferred)) || core_receive(&c->core, &d) == ERR_BUSY) {
+			wrk_defer(w, entry);
+			return;
+		}
+	}
+	INJECT("wrk.received");
+	shm_journal_done(c->self, entry);
+}
+
+static void wrk_receive(struct worker *w, struct wrk_socket *s)
+{
+	unsigned n;
+
+	udp_receive(&n, s->fd, w->child.self, s->listen);
+	INJECT("wrk.journal");
+	for (unsigned i = 0; i < n; i++)
+		wrk_entry(w, i);
+}
+
+static void wrk_watch(struct wrk_socket *s)
+{
+	uv_poll_start(&s->poll, UV_READABLE | (s->writable ? UV_WRITABLE : 0), on_socket);
+}
+
+/* libuv stops a handle on which the kernel reports an error; the error queue is read, and the watch renewed. */
+static void on_socket(uv_poll_t *handle, int status, int events)
+{
+	struct wrk_socket *s = handle->data;
+	struct worker *w = s->worker;
+
+	child_wake(&w->child);
+	if (status < 0) {
+		udp_errors(&w->child.sender, s->fd);
+		wrk_watch(s);
+		return;
+	}
+	if (w->ndeferred)
+		wrk_retry(w);
+	if (events & UV_WRITABLE) {
+		s->writable = false;
+		wrk_watch(s);
+	}
+	if (events & UV_READABLE)
+		wrk_receive(w, s);
+}
+
+static void on_retry(uv_timer_t *handle)
+{
+	struct worker *w = handle->data;
+
+	child_wake(&w->child);
+	wrk_retry(w);
+}
+
+static void wrk_end_turn(struct child *c)
+{
+	struct worker *w = (struct worker *)c;
+	unsigned blocked = 0;
+
+	if (shm_outbox_count(c->self) && udp_flush(&c->sender, &blocked) && !w->socket[blocked].writable) {
+		w->socket[blocked].writable = true;
+		wrk_watch(&w->socket[blocked]);
+	}
+	INJECT("wrk.sent");
+	if (w->ndeferred && !uv_is_active((uv_handle_t *)&w->retry))
+		uv_timer_start(&w->retry, on_retry, RETRY_MS, RETRY_MS);
+	else if (!w->ndeferred && uv_is_active((uv_handle_t *)&w->retry))
+		uv_timer_stop(&w->retry);
+}
+
+/* What is still deferred is handled first, for a bounded time; the rest stays for the successor. */
+static bool wrk_may_leave(struct child *c)
+{
+	struct worker *w = (struct worker *)c;
+
+	for (unsigned i = 0; i < c->h->nlisten; i++)
+		uv_poll_stop(&w->socket[i].poll);
+	if (!w->leave_by_ms)
+		w->leave_by_ms = c->core.now_ms + LEAVE_MS;
+	if (w->ndeferred || shm_outbox_count(c->self)) {
+		uv_timer_start(&w->retry, on_retry, RETRY_MS, RETRY_MS);
+		return c->core.now_ms >= w->leave_by_ms;
+	}
+	return true;
+}
+
+/* A predecessor's work: its sends, then its deferred datagrams and its journal. A message that has killed several in a row is set aside. */
+static void wrk_inherit(struct worker *w)
+{
+	struct child *c = &w->child;
+	struct shm_datagram d;
+
+	child_flush(c);
+	while (shm_deferred(c->self, w->ndeferred, &d) == 0)
+		w->ndeferred++;
+	wrk_retry(w);
+	for (unsigned i = 0, poison = c->h->quick_deaths >= POISON_DEATHS; i < SHM_JOURNAL_BATCH; i++) {
+		if (shm_journal_entry(c->self, i, &d))
+			continue;
+		if (poison) {
+			log_error("a message of %u bytes killed %u workers in a row and is dropped", d.length, c->h->quick_deaths);
+			shm_count(c->self, CNT_poison_messages);
+			shm_journal_done(c->self, i);
+			poison = 0;
+			continue;
+		}
+		shm_count(c->self, CNT_replayed);
+		wrk_entry(w, i);
+	}
+	child_flush(c);
+	shm_rcu_quiescent(c->self);
+}
+
+static void wrk_open(struct worker *w, unsigned index)
+{
+	const struct heritage *h = w->child.h;
+
+	w->child.sender.fds = h->udp_fds + (size_t)index * h->nlisten;
+	for (unsigned i = 0; i < h->nlisten; i++) {
+		struct wrk_socket *s = &w->socket[i];
+		*s = (struct wrk_socket){ .worker = w, .fd = w->child.sender.fds[i], .listen = (uint16_t)i };
+		uv_poll_init(&w->child.loop, &s->poll, s->fd);
+		s->poll.data = s;
+		wrk_watch(s);
+	}
+	uv_timer_init(&w->child.loop, &w->retry);
+	w->retry.data = w;
+}
+
+_Noreturn void worker(const struct heritage *h, unsigned index)
+{
+	static struct worker w;
+
+	child_start(&w.child, h, SHM_WORKER, index);
+	w.child.end_turn = wrk_end_turn;
+	w.child.may_leave = wrk_may_leave;
+	wrk_open(&w, index);
+	wrk_inherit(&w);
+	child_run(&w.child);
+}
