@@ -110,14 +110,14 @@ END {
 	}
 }
 
-# Runs the rest of this test in a network namespace with nothing but loopback, so that no fault can send a packet anywhere.
+# Runs the rest of this test in a network namespace with nothing but loopback, so that no fault can send a packet anywhere; with mounts of its own, too.
 sub alone {
 	if (($ENV{VELADOR_ALONE} // '') eq '1') {
 		return system('ip', 'link', 'set', 'lo', 'up') == 0 || die "loopback does not come up\n";
 	}
-	system('unshare -n true 2>/dev/null') == 0 or plan(skip_all => 'needs unshare -n (root)');
+	system('unshare -n -m true 2>/dev/null') == 0 or plan(skip_all => 'needs unshare -n -m (root)');
 	$ENV{VELADOR_ALONE} = 1;
-	exec 'unshare', '-n', $^X, (map { "-I$_" } $here), $0, @ARGV or die "unshare: $!\n";
+	exec 'unshare', '-n', '-m', $^X, (map { "-I$_" } $here), $0, @ARGV or die "unshare: $!\n";
 }
 
 # ---------------------------------------------------------------- the daemon
