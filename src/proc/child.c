@@ -183,7 +183,8 @@ void child_clock(struct child *c)
 	clock_gettime(CLOCK_REALTIME, &wall);
 	c->core.now_ms = (uint64_t)boot.tv_sec * 1000 + (uint64_t)boot.tv_nsec / 1000000;
 	c->core.wall_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
-	shm_heartbeat(c->self, c->core.now_ms);
+	if (c->running)
+		shm_heartbeat(c->self, c->core.now_ms);
 }
 
 void child_wake(struct child *c)
@@ -218,6 +219,8 @@ void child_make_room(struct child *c)
 
 _Noreturn void child_run(struct child *c)
 {
+	c->running = true;
+	child_clock(c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	if (shm_outbox_count(c->self) == 0)
 		shm_self_leave(c->self);

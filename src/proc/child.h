@@ -19,6 +19,7 @@ struct child {
 	struct core core;
 	struct udp_sender sender;          /* worker 0's sockets; a worker puts its own */
 	uv_loop_t loop;
+	bool running;                      /* in its loop; only then it shows a heartbeat */
 	bool awake;                        /* online in RCU; the clock was read */
 	bool leaving;                      /* SIGTERM came */
 	void (*end_turn)(struct child *c); /* before sleeping, still online; NULL: the outbox is flushed */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What veladorctl's commands answer [ctl_]: one function each, listed in the table at the end. The shapes are contract. */
+#include <errno.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
@@ -45,7 +47,7 @@ static const char *process_state(const struct ctl_client *c, const struct shm_pr
 {
 	const struct child *child = &c->control->child;
 
-	if (!info->pid)
+	if (!info->pid || (kill(info->pid, 0) && errno == ESRCH))
 		return "down";
 	if (child->core.now_ms > info->heartbeat_ms + 2 * (uint64_t)child->h->conf->velador.heartbeat_ms)
 		return "silent";

@@ -32,7 +32,7 @@ struct heritage {
 	struct route *route;
 
 	/* of this child */
-	unsigned quick_deaths;         /* predecessors in a row that died within a second: something kills them */
+	unsigned crashes;              /* predecessors in a row that crashed soon after their start or hung: something kills them */
 	int loop_fd;                   /* the supervisor's, to be closed */
 };
 

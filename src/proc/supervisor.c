@@ -21,7 +21,8 @@
 enum {
 	TICK_BUSY_MS = 5,        /* while something is under way */
 	TICK_IDLE_MS = 200,
-	QUICK_MS = 1000,         /* a death so soon after the start is no progress */
+	QUICK_MS = 100,          /* a death so soon after the start is no progress */
+	CRASH_MS = 1000,         /* crashes so soon after the start have one cause */
 	QUICK_DEATHS_FREE = 3,   /* so many in a row are replaced at once */
 	PAUSE_MIN_MS = 50, PAUSE_MAX_MS = 5000,
 	STOP_MS = 3000,          /* children that do not leave by then are killed */
@@ -71,6 +72,15 @@ static const char *sup_name(const struct sup_child *child)
 }
 
 /* ------------------------------------------------------------------------------------------ children */
+/* Whether the child's loop has turned. */
+static bool sup_has_run(const struct supervisor *s, const struct sup_child *child)
+{
+	struct shm_proc_info info;
+
+	shm_proc_info(s->heritage.shm, shm_proc_slot(s->heritage.shm, child->kind, child->index), &info);
+	return info.pid == child->pid && info.heartbeat_ms >= child->forked_ms;
+}
+
 void sup_set_state(struct supervisor *s, struct sup_child *child, enum sup_state state)
 {
 	static const char *const states[] = { "starting", "running", "leaving", "waiting", "gone" };
@@ -97,7 +107,7 @@ void sup_fork(struct supervisor *s, struct sup_child *child)
 {
 	pid_t pid;
 
-	s->heritage.quick_deaths = child->quick_deaths;
+	s->heritage.crashes = child->crashes;
 	pid = fork();
 	if (pid == 0)
 		sup_become(&s->heritage, child);
@@ -133,25 +143,39 @@ static void sup_log_death(const struct sup_child *child, int status, pid_t succe
 	log_warning("%s (pid %d) %s%s%s", sup_name(child), (int)child->pid, how, child->silenced ? " for its silence" : "", next);
 }
 
+/* Deaths without progress slow the replacement down. Crashes in a row, by whatever they work on, are told to the successor; someone else's
+ * SIGKILL says nothing about it. */
+static void sup_count_death(const struct supervisor *s, struct sup_child *child, int status, bool asked)
+{
+	uint64_t lived_ms = s->now_ms - child->forked_ms;
+	bool crashed = child->silenced || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+	bool quick = !asked && (!sup_has_run(s, child) || lived_ms < QUICK_MS);
+
+	child->quick_deaths = quick ? child->quick_deaths + 1 : 0;
+	if (lived_ms >= CRASH_MS && !child->silenced)
+		child->crashes = 0;
+	child->crashes += crashed && !asked;
+}
+
 static void sup_died(struct supervisor *s, struct sup_child *child, int status)
 {
 	struct sup_child dead = *child;
 	bool asked = child->state == SUP_LEAVING;
 
 	if (s->stopping) {
-		child->pid = 0;
 		sup_set_state(s, child, SUP_GONE);
+		child->pid = 0;
 		return;
 	}
-	child->quick_deaths = !asked && s->now_ms - child->forked_ms < QUICK_MS ? child->quick_deaths + 1 : 0;
+	sup_count_death(s, child, status, asked);
 	if (!s->ready && child->quick_deaths >= START_DEATHS_MAX)
 		s->cannot_start = true;
 	if (child->quick_deaths >= QUICK_DEATHS_FREE) {
 		unsigned doublings = child->quick_deaths - QUICK_DEATHS_FREE;
 		uint64_t pause_ms = doublings < 7 ? (uint64_t)PAUSE_MIN_MS << doublings : PAUSE_MAX_MS;
 		child->retry_ms = s->now_ms + (pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
-		child->pid = 0;
 		sup_set_state(s, child, SUP_WAITING);
+		child->pid = 0;
 	} else {
 		sup_fork(s, child);
 	}
@@ -185,7 +209,7 @@ static void sup_look_at(struct supervisor *s, struct sup_child *child)
 	if (!child->pid)
 		return;
 	shm_proc_info(s->heritage.shm, shm_proc_slot(s->heritage.shm, child->kind, child->index), &info);
-	if (child->state == SUP_STARTING && info.pid == child->pid && info.heartbeat_ms >= child->forked_ms)
+	if (child->state == SUP_STARTING && sup_has_run(s, child))
 		sup_set_state(s, child, SUP_RUNNING);
 	uint64_t seen_ms = child->since_ms;
 	if (info.pid == child->pid && info.heartbeat_ms > seen_ms)

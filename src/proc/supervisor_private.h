@@ -11,7 +11,6 @@ enum { SUP_CHILDREN_MAX = 64 + 3 };
 
 enum sup_state { SUP_STARTING, SUP_RUNNING, SUP_LEAVING, SUP_WAITING, SUP_GONE };
 
-
 struct sup_child {
 	enum shm_kind kind;
 	unsigned index;
@@ -20,7 +19,8 @@ struct sup_child {
 	uint64_t since_ms;      /* of this state; of the fork while STARTING and RUNNING */
 	uint64_t forked_ms;
 	uint64_t retry_ms;      /* when WAITING ends */
-	unsigned quick_deaths;  /* in a row, within a second of their start */
+	unsigned quick_deaths;  /* in a row, without progress */
+	unsigned crashes;       /* in a row, each soon after its start, or silent */
 	bool silenced;          /* killed by us for its silence */
 	bool outdated;          /* runs with the configuration before the last reload */
 };

@@ -15,7 +15,7 @@ enum {
 	RETRY_MS = 2,          /* how soon a deferred datagram is tried again when nothing else wakes us */
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
-	POISON_DEATHS = 2,     /* deaths in a row on the same journal */
+	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
 };
 
 struct worker {
@@ -202,11 +202,11 @@ static void wrk_inherit(struct worker *w)
 	while (shm_deferred(c->self, w->ndeferred, &d) == 0)
 		w->ndeferred++;
 	wrk_retry(w);
-	for (unsigned i = 0, poison = c->h->quick_deaths >= POISON_DEATHS; i < SHM_JOURNAL_BATCH; i++) {
+	for (unsigned i = 0, poison = c->h->crashes >= POISON_CRASHES; i < SHM_JOURNAL_BATCH; i++) {
 		if (shm_journal_entry(c->self, i, &d))
 			continue;
 		if (poison) {
-			log_error("a message of %u bytes killed %u workers in a row and is dropped", d.length, c->h->quick_deaths);
+			log_error("a message of %u bytes killed %u workers in a row and is dropped", d.length, c->h->crashes);
 			shm_count(c->self, CNT_poison_messages);
 			shm_journal_done(c->self, i);
 			poison = 0;
