@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What both sides do once they talk, and whether an end of it was anybody's wish. */
+#include "sim.h"
+
+enum {
+	FALLBACK_MS = 60000, /* the other side hangs up so long after the one that should have */
+	SLACK_MS = 100,
+	FAIR = EXCUSE_CANCEL | EXCUSE_BYE | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ADMIN | EXCUSE_MUTE | EXCUSE_ODD,
+};
+
+static void plan_middle(struct ua *ua, uint32_t talk_ms)
+{
+	static const uint8_t acts[] = { ACT_INFO, ACT_INFO, ACT_INVITE, ACT_INVITE, ACT_UPDATE, ACT_MESSAGE, ACT_OLD_CSEQ, ACT_STRAY };
+	struct rng *r = &ua->call->sim->rng;
+
+	for (unsigned n = rng_below(r, 4); n > 0; n--)
+		ua_plan(ua, rng_below(r, talk_ms), acts[rng_below(r, sizeof acts)]);
+}
+
+void talk_script(struct ua *ua)
+{
+	struct sim_call *c = ua->call;
+	uint32_t talk_ms = c->talk_ms;
+
+	plan_middle(ua, talk_ms);
+	switch (c->ending) {
+	case END_CALLER:
+		ua_plan(ua, ua->caller ? talk_ms : talk_ms + FALLBACK_MS, ACT_BYE);
+		break;
+	case END_CALLEE:
+		ua_plan(ua, ua->caller ? talk_ms + FALLBACK_MS : talk_ms, ACT_BYE);
+		break;
+	case END_BOTH:
+		ua_plan(ua, talk_ms, ACT_BYE);
+		break;
+	case END_CALLER_GONE:
+		ua_plan(ua, ua->caller ? talk_ms / 2 : talk_ms, ua->caller ? ACT_GONE : ACT_BYE);
+		break;
+	case END_CALLEE_GONE:
+		ua_plan(ua, ua->caller ? talk_ms : talk_ms / 2, ua->caller ? ACT_BYE : ACT_GONE);
+		break;
+	case END_BOTH_GONE:
+		ua_plan(ua, talk_ms / 2, ACT_GONE);
+		break;
+	case END_LIMIT:
+		break;
+	}
+}
+
+/* Whether this end of a fork is the one that the caller talks to. */
+static bool lost_the_fork(const struct ua *ua)
+{
+	const struct sim_call *c = ua->call;
+
+	return !ua->caller && strcmp(c->uas[0]->peer_tag, ua->tag) != 0;
+}
+
+static bool limit_reached(const struct sim_call *c)
+{
+	const struct sim *s = c->sim;
+
+	return s->plan.max_call_duration_ms && c->answer_arrived_ms &&
+		s->now_ms + SLACK_MS >= c->answer_arrived_ms + s->plan.max_call_duration_ms;
+}
+
+/* We sent a BYE to a user agent. */
+void talk_ended(struct ua *ua)
+{
+	struct sim_call *c = ua->call;
+
+	if (ua->state == UA_OVER || c->excuse & FAIR || limit_reached(c) || lost_the_fork(ua))
+		return;
+	sim_fail(c->sim, "call %u was cut: BYE to its living %s", c->number, ua->caller ? "caller" : "callee");
+}
+
+/* We told a user agent that its dialog does not exist. */
+void talk_denied(struct ua *ua, const struct ua_txn *t)
+{
+	struct sim_call *c = ua->call;
+
+	if (c->excuse & FAIR || limit_reached(c) || ua->state != UA_TALKING)
+		return;
+	sim_fail(c->sim, "call %u lives, and its %.*s got 481", c->number, STR_FMT(sip_method_name((enum sip_method)t->method)));
+}
+
+/* A transaction of a user agent ran out. Only a silent peer excuses that, and nothing where we are to answer ourselves. */
+void talk_unanswered(struct ua *ua, const struct ua_txn *t)
+{
+	struct sim_call *c = ua->call;
+	struct str name = sip_method_name((enum sip_method)t->method);
+
+	if (ua->state == UA_GONE)
+		return;
+	if (t->client && (t->method == SIP_INVITE && !ua->peer_tag[0] ? true : !(c->excuse & (EXCUSE_GONE | EXCUSE_MUTE | EXCUSE_SILENT))))
+		sim_fail(c->sim, "call %u: the %s's %.*s got no final answer", c->number, ua->caller ? "caller" : "callee", STR_FMT(name));
+	else if (!t->client && t->status < 300)
+		sim_fail(c->sim, "call %u: the %s's 200 to INVITE got no ACK", c->number, ua->caller ? "caller" : "callee");
+	else if (!t->client)
+		sim_fail(c->sim, "call %u: the %s's %u to INVITE got no ACK", c->number, ua->caller ? "caller" : "callee", t->status);
+	if (t->method == SIP_BYE)
+		ua_over(ua);
+}
+
+/* ---- single acts */
+
+static void initial(struct ua *ua, unsigned status, bool sdp)
+{
+	struct ua_txn *t = ua_open_invite(ua, false);
+
+	if (!t || ua->state != UA_SETUP)
+		return;
+	ua_answer(ua, t, status, sdp);
+	if (status < 200)
+		return;
+	if (status < 300) {
+		ua->state = UA_ANSWERED;
+		ua_unplan(ua, ACT_RING);
+		ua_unplan(ua, ACT_EARLY);
+		return;
+	}
+	ua->call->excuse |= EXCUSE_REJECT;
+	ua_over(ua);
+}
+
+static void gone(struct ua *ua)
+{
+	ua->call->excuse |= EXCUSE_GONE;
+	ua->state = UA_GONE;
+}
+
+static void bye(struct ua *ua)
+{
+	if (ua->state != UA_TALKING || ua->bye_sent)
+		return;
+	ua->bye_sent = true;
+	ua->call->excuse |= EXCUSE_BYE;
+	ua_send_request(ua, SIP_BYE, false);
+}
+
+/* A response to nothing, with a branch that looks like one of ours. */
+static void stray(struct ua *ua)
+{
+	char buf[1024];
+	struct out o = OUT(buf, sizeof buf);
+
+	out_lit(&o, "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP ");
+	addr_print(&o, &ua->proxy);
+	out_fmt(&o, ";branch=z9hG4bK%016llx%016llx\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+		(unsigned long long)rng_next(&ua->call->sim->rng), 7ull, ua->remote, ua->local, ua->call_id);
+	network_send(ua->call->sim, &ua->addr, &ua->proxy, o.p, (uint32_t)o.n);
+}
+
+static void in_dialog(struct ua *ua, enum sip_method method, bool offer)
+{
+	if (ua->state != UA_TALKING || ua->bye_sent)
+		return;
+	if (method == SIP_INVITE && (ua_open_invite(ua, true) || ua_open_invite(ua, false)))
+		return;
+	ua_send_request(ua, method, offer);
+}
+
+void ua_do(struct ua *ua, enum ua_act act)
+{
+	switch (act) {
+	case ACT_RING: initial(ua, 180, false); break;
+	case ACT_EARLY: initial(ua, 183, ua->offered); break;
+	case ACT_ANSWER: initial(ua, 200, true); break;
+	case ACT_REJECT: initial(ua, ua->reject, false); break;
+	case ACT_CANCEL: ua_cancel(ua); break;
+	case ACT_BYE: bye(ua); break;
+	case ACT_INVITE: in_dialog(ua, SIP_INVITE, true); break;
+	case ACT_INFO: in_dialog(ua, SIP_INFO, false); break;
+	case ACT_UPDATE: in_dialog(ua, SIP_UPDATE, true); break;
+	case ACT_MESSAGE: in_dialog(ua, SIP_MESSAGE, false); break;
+	case ACT_OLD_CSEQ:
+		if (ua->state == UA_TALKING && !ua->bye_sent && ua->caller)
+			ua_send_old(ua);
+		break;
+	case ACT_STRAY: stray(ua); break;
+	case ACT_GONE: gone(ua); break;
+	case ACT_NONE: break;
+	}
+}

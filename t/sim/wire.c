@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What must hold of every datagram that we send: readable, of a call that exists, with bodies of that call; CSeq numbers used once on each leg
+ * (RFC 3261 §12.2.1.1), ACK and CANCEL with their INVITE's; answers to requests that were asked, and one final answer to each. */
+#include "sim.h"
+
+static struct seen *seen_find(struct sim_call *c, bool callee_side, bool ours, uint64_t branch, enum sip_method method)
+{
+	for (unsigned i = 0; i < c->nseen; i++) {
+		struct seen *k = &c->seen[i];
+		if (k->branch == branch && k->method == method && k->callee_side == callee_side && k->ours == ours)
+			return k;
+	}
+	return NULL;
+}
+
+static struct seen *seen_number(struct sim_call *c, bool callee_side, uint32_t cseq)
+{
+	for (unsigned i = 0; i < c->nseen; i++) {
+		struct seen *k = &c->seen[i];
+		if (k->ours && k->callee_side == callee_side && k->cseq == cseq && k->method != SIP_CANCEL)
+			return k;
+	}
+	return NULL;
+}
+
+static void seen_add(struct sim_call *c, bool callee_side, bool ours, uint64_t branch, const struct sip_msg *m)
+{
+	if (c->nseen == c->seen_cap) {
+		c->seen_cap = c->seen_cap ? 2 * c->seen_cap : 16;
+		c->seen = realloc(c->seen, c->seen_cap * sizeof *c->seen);
+		if (!c->seen)
+			abort();
+	}
+	c->seen[c->nseen++] = (struct seen){ branch, m->cseq, (uint8_t)m->method, callee_side, ours, 0 };
+}
+
+void wire_asked(struct sim_call *c, bool callee_side, const struct sip_msg *m)
+{
+	seen_add(c, callee_side, false, text_branch(m), m);
+}
+
+static void sent_ack(struct sim_call *c, bool callee_side, const struct sip_msg *m)
+{
+	struct seen *k = seen_find(c, callee_side, true, text_branch(m), SIP_INVITE);
+
+	if (!k)
+		k = seen_number(c, callee_side, m->cseq);
+	if (!k || k->method != SIP_INVITE || k->cseq != m->cseq)
+		sim_fail(c->sim, "call %u: ACK %u of no INVITE", c->number, m->cseq);
+}
+
+static void sent_request(struct sim_call *c, bool callee_side, const struct sip_msg *m)
+{
+	const struct plan *plan = &c->sim->plan;
+	uint64_t branch = text_branch(m);
+	struct seen *k = seen_find(c, callee_side, true, branch, m->method);
+
+	if (k) {
+		if (k->cseq != m->cseq)
+			sim_fail(c->sim, "call %u: a resend changed its CSeq from %u to %u", c->number, k->cseq, m->cseq);
+		return;
+	}
+	if (m->method == SIP_CANCEL) {
+		k = seen_find(c, callee_side, true, branch, SIP_INVITE);
+		if (!k || k->cseq != m->cseq)
+			sim_fail(c->sim, "call %u: CANCEL %u of no INVITE", c->number, m->cseq);
+	} else if (!c->relay) {
+		if (seen_number(c, callee_side, m->cseq))
+			sim_fail(c->sim, "call %u: CSeq %u used twice on the %s's leg", c->number, m->cseq, callee_side ? "callee" : "caller");
+		if (m->cseq < c->cseq_ours[callee_side] && !plan->kill_every && !plan->interrupt_every)
+			sim_fail(c->sim, "call %u: CSeq %u after %u", c->number, m->cseq, c->cseq_ours[callee_side]);
+		c->cseq_ours[callee_side] = m->cseq;
+	}
+	seen_add(c, callee_side, true, branch, m);
+}
+
+static void sent_response(struct sim_call *c, bool callee_side, const struct sip_msg *m)
+{
+	struct seen *k = seen_find(c, callee_side, false, text_branch(m), m->method);
+
+	if (!k || k->cseq != m->cseq) {
+		sim_fail(c->sim, "call %u: %u to a request that nobody sent", c->number, m->status);
+		return;
+	}
+	if (m->method == SIP_INVITE && k == &c->seen[0] && (m->status < 300 || (m->status > 403 && m->status < 500 && m->status != 482)))
+		c->got_slot = true;
+	if (m->status < 200)
+		return;
+	if (k->final && k->final != m->status)
+		sim_fail(c->sim, "call %u: %u after %u to the same %.*s", c->number, m->status, k->final,
+			 STR_FMT(sip_method_name(m->method)));
+	k->final = m->status;
+}
+
+static bool to_gateway(const struct sim *s, const struct addr *to)
+{
+	for (unsigned i = 0; i < s->plan.gateways; i++)
+		if (addr_eq(to, &s->gateway_addr[i]))
+			return true;
+	return false;
+}
+
+void wire_sent(struct sim *s, const struct addr *to, const void *bytes, uint32_t length)
+{
+	struct sip_msg *m = malloc(sizeof *m);
+	struct sip_fault why = { 0, "" };
+	bool callee_side = to_gateway(s, to);
+	struct sim_call *c;
+
+	if (!m)
+		abort();
+	if (s->failed) {
+		free(m);
+		return;
+	}
+	if (sip_parse(m, bytes, length, &why) || sip_check(m, &why))
+		sim_fail(s, "we sent what cannot be read: %s", why.reason);
+	else if (!(c = call_of(s, m)))
+		sim_fail(s, "we sent a message of no call");
+	else if (text_foreign(c, m->body))
+		sim_fail(s, "call %u was sent a body of another call", c->number);
+	else if (m->status)
+		sent_response(c, callee_side, m);
+	else if (m->method == SIP_ACK)
+		sent_ack(c, callee_side, m);
+	else
+		sent_request(c, callee_side, m);
+	free(m);
+}
+
+void wire_received(struct sim *s, struct sim_call *c, struct sip_msg *m, const struct addr *from)
+{
+	if (c && m->status >= 200 && m->status < 300 && m->method == SIP_INVITE && to_gateway(s, from) && !c->answer_arrived_ms)
+		c->answer_arrived_ms = s->now_ms;
+}
