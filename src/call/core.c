@@ -348,11 +348,9 @@ int core_receive(struct core *core, const struct shm_datagram *d)
 	struct sip_msg m;
 	int err;
 
-	shm_count(core->self, CNT_datagrams_in);
 	err = sip_parse(&m, d->bytes, d->length, &why);
 	if (err == ERR_NOTFOUND) {
-		shm_count(core->self, CNT_keepalives);
-		return 0;
+		return 0; /* a keep-alive */
 	}
 	if (err || sip_check(&m, &why)) {
 		malformed(core, d, &m, &why);

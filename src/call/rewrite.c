@@ -216,6 +216,12 @@ int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_g
 	return write_request(&x, &lines, buf, cap, n);
 }
 
+/* In long or compact form, as the request wrote it. */
+static bool is_via(struct str line)
+{
+	return sip_header_of(str_trim(str_head(line, str_chr(line, ':')))) == SIP_H_VIA;
+}
+
 /* The Via lines that stand in the head kept for a server transaction's responses. */
 static struct str via_lines(const struct work *w, const struct txn *s)
 {
@@ -227,7 +233,7 @@ static struct str via_lines(const struct work *w, const struct txn *s)
 		return STR_NONE;
 	all = str_make(head, s->request_bytes);
 	all = rest = str_from(all, str_chr(all, '\n') + 1);
-	while (str_istarts(rest, STR("Via:")) && (end = str_chr(rest, '\n')) < rest.n) {
+	while (is_via(rest) && (end = str_chr(rest, '\n')) < rest.n) {
 		rest = str_from(rest, end + 1);
 		while (rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t'))
 			rest = str_from(rest, str_chr(rest, '\n') + 1);
