@@ -28,6 +28,9 @@ static void check_velador(struct conf_apply *a)
 		v->workers = cores();
 	if (!v->max_workers)
 		v->max_workers = v->workers;
+	if (v->arena == CONF_ARENA_ADOPT && conf_apply_is_set(a, -1, "arena"))
+		conf_remark(a->report, true, a->file, conf_apply_line(a, -1, "arena"),
+			    "velador.arena: adopt is not in effect in this version; calls of a former run are given up");
 	if (v->max_workers < v->workers)
 		conf_remark(a->report, false, a->file, conf_apply_line(a, -1, "max_workers"),
 			    "velador.max_workers: %u is less than workers; give at least %u", v->max_workers, v->workers);

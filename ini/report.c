@@ -3,6 +3,14 @@
 
 #include <stdarg.h>
 
+/* A value may hold anything, and goes to a terminal. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 127)
+			*text = '?';
+}
+
 void conf_remark(struct conf_report *report, bool warning, const char *file, unsigned line, const char *fmt, ...)
 {
 	struct conf_remark *r;
@@ -26,6 +34,7 @@ void conf_remark(struct conf_report *report, bool warning, const char *file, uns
 	va_start(ap, fmt);
 	(void)vsnprintf(r->text + o.n, sizeof r->text - o.n, fmt, ap);
 	va_end(ap);
+	make_printable(r->text);
 }
 
 void conf_report_print(const struct conf_report *report, FILE *to)
