@@ -178,8 +178,9 @@ static void fuzz_edit(const struct sip_msg *m, bool checked, uint8_t dice)
 		return;
 	BUG_ON(sip_parse(&after, buf, n, &why));
 	check_untouched(m, &after);
+	/* a Route that was not looked at may have become the first */
 	if (checked)
-		BUG_ON(sip_check(&after, &why));
+		BUG_ON(sip_check(&after, &why) && !str_eq(str_of(why.reason), STR("Bad Route")));
 	BUG_ON(!(dice & 6) && !str_eq(m->body, after.body));
 	BUG_ON(sip_has_token(&after, SIP_H_SUPPORTED, STR("timer")) || sip_has_token(&after, SIP_H_SUPPORTED, STR("100rel")));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sip/grammar.h"
 
-/* Sums of SIP_C_*, 16 characters a row; t/b31-sip-grammar compares them with the sets of RFC 3261 §25.1. */
+/* Sums of SIP_C_*, 16 characters a row; t/b11-sip-grammar compares them with the sets of RFC 3261 §25.1. */
 const uint8_t sip_class[256] = {
 	  0,   0,   0,   0,   0,   0,   0,   0,   0,   2,   2,   0,   0,   2,   0,   0,
 	  0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
@@ -23,8 +23,11 @@ const uint8_t sip_class[256] = {
 
 size_t sip_quoted_span(struct str s)
 {
-	if (!s.n || s.p[0] != '"')
-		return 0;
+	size_t end = s.n && s.p[0] == '"' ? 1 + str_chr(str_from(s, 1), '"') : s.n;
+
+	/* most have no escape in them */
+	if (end >= s.n || !memchr(s.p, '\\', end))
+		return end < s.n ? end + 1 : 0;
 	for (size_t i = 1; i < s.n; i++) {
 		if (s.p[i] == '"')
 			return i + 1;

@@ -41,6 +41,9 @@ void sip_via_stamp(struct out *o, const struct sip_via *via, const struct addr *
 		out_lit(o, ";rport=");
 		out_u64(o, source->port);
 	}
+	/* a comment that follows at once would be read as part of the last value */
+	if (end < via->all.p + via->all.n && *end == '(')
+		out_lit(o, " ");
 	out_mem(o, end, (size_t)(via->all.p + via->all.n - end));
 }
 
