@@ -51,6 +51,26 @@ enum {
 	CALL_ANSWERED_ONCE = 32,
 };
 
+/* The session timer of one leg (RFC 4028), or its safety net where the leg has none. */
+enum { SESSION_US = 1, SESSION_THEM };
+enum {
+	SESSION_NO_UPDATE = 1, /* answered UPDATE with 405 or 501: re-INVITE from now on */
+	SESSION_GRACE = 2,     /* expired; timeout_early_hangup is running */
+	SESSION_SPREAD = 4,    /* the timer process was away: one refresh is tried before it expires */
+};
+struct session {
+	uint32_t interval_ms;   /* 0 = no timer on this leg */
+	uint32_t min_se_s;      /* largest Min-SE that a 422 taught; 0 = none */
+	uint8_t refresher;      /* SESSION_US or SESSION_THEM, written anew by each 2xx */
+	uint8_t flags;          /* SESSION_* */
+	uint8_t attempts;       /* refreshes tried since the last confirmation */
+	uint8_t pad;
+	uint32_t pad2;
+	uint64_t confirmed_ms;  /* last 2xx to INVITE or UPDATE, either way; 0 = none yet */
+	uint64_t next_ms;       /* our next refresh or check; SHM_NEVER */
+	uint64_t expire_ms;     /* without confirmation until then the session is over; SHM_NEVER */
+};
+
 /* One side of the call. Strings of the dialog lie in a block of their own (struct dialog). */
 struct leg {
 	shm_ref dialog;         /* struct dialog; 0 = none yet */
@@ -63,6 +83,7 @@ struct leg {
 	uint32_t allow;         /* methods of its last Allow: bit (1 << enum sip_method); 0 = said nothing */
 	struct addr remote;     /* next hop of our requests: from route set and target */
 	struct addr source;     /* where its dialog came from: fallback where the target names no IP address */
+	struct session session;
 };
 
 /* An early dialog of leg B (RFC 3261 §12.1): one To tag. */
@@ -98,7 +119,9 @@ struct call {
 	shm_ref ident;          /* struct ident: strings of the record */
 	shm_ref invite;         /* the caller's INVITE as received, while a further attempt may need it */
 	uint32_t invite_bytes;
-	uint32_t pad2;
+	uint32_t held_bytes;
+	shm_ref held;           /* an endpoint's re-INVITE that waits for ours on the other leg */
+	uint64_t held_limit_ms; /* until then; SHM_NEVER = none */
 	struct leg leg[2];
 	struct fork fork[CALL_FORKS];
 	struct txn txn[CALL_TXNS];
@@ -168,6 +191,10 @@ int handle_of_contact(struct handle *h, const struct core *core, struct str user
 struct txn *call_txn_by_id(struct call *c, uint16_t id);
 /* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
 struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg);
+/* "Contact: <…>" with our address on a leg. */
+void put_contact(struct work *w, unsigned leg, struct out *lines);
+/* A request of ours once more, as transaction t: another branch and number, and our session wish. */
+int rewrite_again(struct work *w, const struct sip_msg *sent, struct txn *t, char *buf, size_t cap, size_t *n);
 /* Makes sure that n more fit; those that only absorb repeats give way. Pointers to transactions are not valid afterwards. */
 bool call_room(struct work *w, unsigned n);
 /* Drops the terminated ones. */
@@ -206,13 +233,13 @@ void client_abandon(struct txn *t);
 
 /* ------------------------------------------------------------------------------------------ rewriting for a leg (rewrite.c) */
 /* Our edits of a request that crosses to leg `to` as transaction t (RFC 3261 §8.1.1, §12.2.1.1). Writes into buf. Returns 0 or ERR_SPACE. */
-int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, char *buf, size_t cap, size_t *n);
+int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct txn *t, char *buf, size_t cap, size_t *n);
 /* Our edits of a response to client transaction c that goes out on server transaction s. status 0 = the response's own. */
 int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n);
 /* A response outside calls: only its Vias are ours (RFC 3261 §16.7). */
 int rewrite_relayed(struct work *w, const struct sip_msg *m, const struct txn *s, char *buf, size_t cap, size_t *n);
 /* The INVITE of an attempt at a gateway. */
-int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, const struct txn *t, char *buf, size_t cap, size_t *n);
+int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, struct txn *t, char *buf, size_t cap, size_t *n);
 /* A request of our own within a leg's dialog; lines: more header lines; body may be empty. */
 int make_request(struct work *w, enum sip_method method, unsigned leg, const struct txn *t, struct str lines, struct str type, struct str body, char *buf, size_t cap, size_t *n);
 
@@ -265,8 +292,42 @@ void leg_set_dialog(struct work *w, unsigned leg, shm_ref dialog);
 /* indialog.c: other requests within the call, both ways. */
 void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg);
 void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg);
+/* Lets a held re-INVITE go on, or refuses it with 491 when its time is over. */
+void indialog_release(struct work *w, bool refuse);
+/* An ACK of our own for a 2xx to client transaction c, kept for its repeats. */
+void invite_ack_own(struct work *w, struct txn *c);
 void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m);
 void indialog_failed(struct work *w, struct txn *c);
+
+/* session.c: RFC 4028 on each leg: what is asked, answered, agreed, and when the next refresh is due. */
+/* What a request asks for. */
+void session_read(struct session_wish *wish, const struct sip_msg *m);
+/* Whether a wish is under our Min-SE; then the lines of the 422 are written (RFC 4028 §9). */
+bool session_too_small(const struct params *p, const struct session_wish *wish, struct out *lines);
+/* Takes the leg's own headers off a message. */
+void session_strip(struct sip_edit *e);
+/* Our wish for a request that goes out on a leg as transaction c, and its lines. */
+void session_ask(struct work *w, struct txn *c, struct out *lines);
+/* The lines of our 2xx to server transaction s; the leg's session is set accordingly and confirmed (RFC 4028 §9). */
+void session_answer(struct work *w, const struct txn *s, struct out *lines);
+/* A 2xx to client transaction c sets the leg's session and confirms it (RFC 4028 §7.2). */
+void session_agreed(struct work *w, const struct txn *c, const struct sip_msg *m);
+/* The leg has shown that it lives: the timer starts anew. */
+void session_confirm(struct work *w, unsigned leg);
+/* A refresh found no answer or a passing failure: when the next is due. after_ms: not before that; 0 = by the schedule. */
+void session_again(struct work *w, unsigned leg, uint64_t after_ms);
+/* Consumes a 422 on the leg: the request goes out once more with a larger interval. request: the bytes sent. Returns whether it did. */
+bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t bytes, const struct sip_msg *m);
+/* Acts on what is due on the legs; part of core_timer. */
+void session_due(struct work *w);
+uint64_t session_deadline(const struct call *c);
+
+/* refresh.c: our own requests within the sessions. */
+void refresh_send(struct work *w, unsigned leg);
+void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat);
+void refresh_failed(struct work *w, struct txn *c);
+/* Whether an offer is open or an ACK awaited on either leg: no refresh now. */
+bool refresh_must_wait(const struct call *c);
 
 /* ending.c: hanging up. */
 void call_bye(struct work *w, unsigned leg, struct str lines);

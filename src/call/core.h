@@ -26,6 +26,7 @@ struct core {
 	bool drop_unknown;           /* security.unknown = drop */
 	uint64_t now_ms;             /* CLOCK_BOOTTIME; set before each call below */
 	uint64_t wall_ms;            /* milliseconds since 1970 at the same moment */
+	uint64_t resumed_ms;         /* when the timer process came back after an absence of over 5 s; 0 = it was never away */
 	uint64_t (*random)(void *arg);
 	void *random_arg;
 };

@@ -118,6 +118,7 @@ int core_timer(struct core *core, uint32_t slot)
 			due(&w, t);
 	}
 	limits(&w);
+	session_due(&w);
 	shm_count(core->self, CNT_timer_actions);
 	return work_commit(&w) == ERR_FULL ? ERR_BUSY : 0;
 }

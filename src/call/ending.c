@@ -38,6 +38,8 @@ static void close_open(struct work *w)
 			server_answer(w, t, 487, STR_NONE, STR_NONE);
 		else if (t->machine == TXN_ICT && (t->state == TXN_CALLING || t->state == TXN_PROCEEDING) && !(t->flags & TXN_INITIAL))
 			client_abandon(t);
+		else if (t->machine == TXN_NICT && t->purpose == TXN_FOR_REFRESH && txn_active(t))
+			txn_terminate(t);
 	}
 }
 
@@ -51,7 +53,7 @@ void call_ended(struct work *w, enum call_side by, enum call_reason why)
 	c->ended_by = (uint8_t)by;
 	c->reason = (uint8_t)why;
 	c->ended_after_ms = (uint32_t)(w->core->now_ms - c->setup_ms) + 1;
-	c->invite = 0;
+	c->invite = c->held = 0;
 	close_open(w);
 }
 

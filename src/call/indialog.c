@@ -4,6 +4,9 @@
 #include "base/err.h"
 #include "call/call.h"
 
+/* An endpoint's re-INVITE waits this long for ours on the other leg. */
+enum { HELD_MS = 2000 };
+
 static void refuse(struct work *w, const struct sip_msg *m, unsigned leg, unsigned status, struct str lines)
 {
 	struct txn *s = server_open(w, m, leg);
@@ -28,11 +31,30 @@ static bool open_invite(const struct call *c, unsigned leg, bool client)
 	return false;
 }
 
+/* A re-INVITE of our own is open on a leg. */
+static bool own_invite(const struct call *c, unsigned leg)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].machine == TXN_ICT && c->txn[i].leg == leg && c->txn[i].purpose != TXN_FOR_RELAY &&
+		    (c->txn[i].state == TXN_CALLING || c->txn[i].state == TXN_PROCEEDING))
+			return true;
+	return false;
+}
+
+/* RFC 3311 §5.2: an UPDATE meets an INVITE of ours, on this leg or the other. */
+static bool glares(const struct call *c, unsigned leg)
+{
+	return own_invite(c, leg) || own_invite(c, leg == LEG_A ? LEG_B : LEG_A);
+}
+
 /* Whether a request may go through now; answers where not. */
 static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	struct call *c = &w->call;
 	struct leg *l = &c->leg[leg];
+	struct session_wish wish;
+	char text[48];
+	struct out lines = OUT(text, sizeof text);
 	uint32_t hops;
 
 	if (c->phase >= CALL_ENDING) {
@@ -50,6 +72,18 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 		return false;
 	}
 	l->cseq_remote = m->cseq;
+	if (m->method == SIP_INVITE || m->method == SIP_UPDATE) {
+		session_read(&wish, m);
+		if (session_too_small(leg_params(w, leg), &wish, &lines)) {
+			shm_count(w->core->self, CNT_intervals_too_small);
+			refuse(w, m, leg, 422, out_done(&lines));
+			return false;
+		}
+	}
+	if (m->method == SIP_UPDATE && glares(c, leg)) {
+		refuse(w, m, leg, 491, STR_NONE);
+		return false;
+	}
 	if (m->method != SIP_INVITE)
 		return true;
 	if (open_invite(c, leg, true)) { /* RFC 3261 §14.2: glare */
@@ -63,17 +97,18 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 	return true;
 }
 
-static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
+/* Carries the request of server transaction s to the other leg. */
+static void relay_on(struct work *w, const struct sip_msg *m, struct txn *s)
 {
-	unsigned to_leg = leg == LEG_A ? LEG_B : LEG_A;
+	unsigned leg = s->leg, to_leg = leg == LEG_A ? LEG_B : LEG_A;
 	struct call *call = &w->call;
 	char buf[CALL_MESSAGE_MAX];
 	struct fork *f = fork_find(call, tag_hash(w->core, m->to_tag));
-	struct txn *s, *c;
+	struct txn *c = call_txn_new(w, true, m->method, to_leg);
 	struct addr to;
 	size_t n;
 
-	if (!call_room(w, 2) || !(s = server_open(w, m, leg)) || !(c = call_txn_new(w, true, m->method, to_leg))) {
+	if (!c) {
 		w->full = true;
 		return;
 	}
@@ -85,13 +120,82 @@ static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
 	leg_learn(&call->leg[leg], m);
 	if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
 		s->target = leg_refreshed(w, leg, m);
-	if (m->method == SIP_INVITE)
-		server_trying(w, s);
 	leg_next_hop(w, to_leg, c, &to);
 	if (rewrite_request(w, m, to_leg, c, buf, sizeof buf, &n))
 		w->full = true;
 	else
 		client_start(w, c, buf, n, &to, c->listen);
+}
+
+/* Our own re-INVITE is open on the other leg: the endpoint's waits for it, not for long. */
+static void hold(struct work *w, const struct sip_msg *m, struct txn *s)
+{
+	s->flags |= TXN_HELD;
+	w->call.held = work_keep(w, m->raw.p, m->raw.n);
+	w->call.held_bytes = (uint32_t)m->raw.n;
+	w->call.held_limit_ms = w->core->now_ms + HELD_MS;
+}
+
+void indialog_release(struct work *w, bool refuse_it)
+{
+	struct call *call = &w->call;
+	const char *bytes = call->held ? shm_block(w->core->shm, call->held) : NULL;
+	struct sip_fault why;
+	struct sip_msg m;
+
+	call->held = 0;
+	call->held_limit_ms = SHM_NEVER;
+	for (unsigned i = 0; bytes && i < call->ntxns; i++) {
+		struct txn *s = &call->txn[i];
+		if (!(s->flags & TXN_HELD) || s->state != TXN_PROCEEDING)
+			continue;
+		s->flags &= (uint16_t)~TXN_HELD;
+		if (refuse_it || call->ntxns == CALL_TXNS || sip_parse(&m, bytes, call->held_bytes, &why) || sip_check(&m, &why))
+			server_answer(w, s, 491, STR_NONE, STR_NONE);
+		else
+			relay_on(w, &m, s);
+		return;
+	}
+}
+
+/* A bodyless UPDATE is a refresh and nothing else: towards a leg that takes none it ends here (RFC 3311, RFC 4028 §7.4). */
+static bool ends_here(const struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	const struct leg *other = &w->call.leg[leg == LEG_A ? LEG_B : LEG_A];
+
+	if (m->method != SIP_UPDATE || m->body.n || w->call.phase != CALL_ESTABLISHED)
+		return false;
+	return (other->allow && !(other->allow & 1u << SIP_UPDATE)) || other->session.flags & SESSION_NO_UPDATE;
+}
+
+static void answer_here(struct work *w, const struct sip_msg *m, struct txn *s)
+{
+	char text[512];
+	struct out lines = OUT(text, sizeof text);
+
+	leg_set_dialog(w, s->leg, leg_refreshed(w, s->leg, m));
+	leg_learn(&w->call.leg[s->leg], m);
+	session_answer(w, s, &lines);
+	put_contact(w, s->leg, &lines);
+	server_answer(w, s, 200, STR_NONE, lines.overflow ? STR_NONE : out_done(&lines));
+}
+
+static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	struct txn *s;
+
+	if (!call_room(w, 2) || !(s = server_open(w, m, leg))) {
+		w->full = true;
+		return;
+	}
+	if (m->method == SIP_INVITE)
+		server_trying(w, s);
+	if (m->method == SIP_INVITE && own_invite(&w->call, leg == LEG_A ? LEG_B : LEG_A))
+		hold(w, m, s);
+	else if (ends_here(w, m, leg))
+		answer_here(w, m, s);
+	else
+		relay_on(w, m, s);
 }
 
 void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg)
@@ -119,6 +223,7 @@ static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct
 	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 	leg_learn(&w->call.leg[c->leg], m);
 	leg_keep_sdp(w, s->leg, m);
+	session_agreed(w, c, m);
 }
 
 /* A BYE that was challenged ends nothing: the endpoint sends it again with credentials. */
@@ -134,16 +239,24 @@ static void challenged(struct work *w, const struct txn *c, const struct sip_msg
 
 void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 {
-	enum txn_action a = client_response(w, c, m->status);
 	struct txn *s = call_txn_by_id(&w->call, c->peer);
+	shm_ref request = c->request;
 	char buf[CALL_MESSAGE_MAX];
+	enum txn_action a;
 	size_t n;
 
+	if (c->purpose == TXN_FOR_REFRESH) {
+		refresh_response(w, c, m, false);
+		return;
+	}
+	a = client_response(w, c, m->status);
 	if (m->status >= 200)
 		c->request = 0;
 	if (a != TXN_DO_PASS || c->purpose != TXN_FOR_RELAY || !s || m->status == 100)
 		return;
 	if (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)
+		return;
+	if (session_retry(w, c, request, c->request_bytes, m))
 		return;
 	if (m->status >= 200 && m->status < 300)
 		succeeded(w, c, s, m);
@@ -160,6 +273,8 @@ void indialog_failed(struct work *w, struct txn *c)
 {
 	struct txn *s = call_txn_by_id(&w->call, c->peer);
 
+	if (c->purpose == TXN_FOR_REFRESH)
+		refresh_failed(w, c);
 	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))
 		return;
 	if (s->method == SIP_BYE)

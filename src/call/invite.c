@@ -112,6 +112,12 @@ static shm_ref ack_with(struct work *w, const struct txn *c, uint8_t fork, struc
 	return ref;
 }
 
+void invite_ack_own(struct work *w, struct txn *c)
+{
+	c->response = ack_with(w, c, 0, STR_NONE, &c->response_bytes);
+	c->flags |= TXN_ACK_KEPT;
+}
+
 void invite_ack_ourselves(struct work *w, struct txn *c)
 {
 	struct txn *s = peer_of(w, c);
@@ -186,6 +192,7 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 	call->invite = 0;
 	c->fork = 0;
 	leg_keep_sdp(w, LEG_A, m);
+	session_agreed(w, c, m);
 	relay_response_to(w, s, m);
 	shm_count(w->core->self, CNT_calls_answered);
 }
@@ -209,6 +216,7 @@ static void reinvite_answered(struct work *w, struct txn *c, struct txn *s, cons
 	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 	leg_learn(&w->call.leg[c->leg], m);
 	leg_keep_sdp(w, s->leg, m);
+	session_agreed(w, c, m);
 	relay_response_to(w, s, m);
 }
 
@@ -259,7 +267,14 @@ static void refused(struct work *w, struct txn *c, const struct sip_msg *m)
 
 void invite_response(struct work *w, struct txn *c, const struct sip_msg *m)
 {
-	bool repeat = c->state == TXN_ACCEPTED;
+	bool repeat = c->state == TXN_ACCEPTED && m->status >= 200 && m->status < 300;
+	shm_ref request = c->request;
+	uint32_t bytes = c->request_bytes;
+
+	if (c->purpose != TXN_FOR_RELAY) {
+		refresh_response(w, c, m, repeat);
+		return;
+	}
 
 	switch (client_response(w, c, m->status)) {
 	case TXN_DO_PASS:
@@ -270,7 +285,8 @@ void invite_response(struct work *w, struct txn *c, const struct sip_msg *m)
 		break;
 	case TXN_DO_ACK_PASS:
 		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
-		refused(w, c, m);
+		if (!session_retry(w, c, request, bytes, m))
+			refused(w, c, m);
 		break;
 	case TXN_DO_ACK:
 		client_ack_again(w, c);
@@ -284,6 +300,8 @@ void invite_failed(struct work *w, struct txn *c, unsigned status)
 {
 	struct txn *s = peer_of(w, c);
 
+	if (c->purpose != TXN_FOR_RELAY)
+		refresh_failed(w, c);
 	if (!s || s->state != TXN_PROCEEDING)
 		return;
 	if (!(c->flags & TXN_INITIAL)) {

@@ -156,7 +156,12 @@ static int write_request(struct texts *x, struct out *lines, char *buf, size_t c
 	return sip_edit_write(&x->edit, buf, cap, n);
 }
 
-static void request_edits(struct texts *x, struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, struct out *lines)
+static bool bears_session(enum sip_method m)
+{
+	return m == SIP_INVITE || m == SIP_UPDATE;
+}
+
+static void request_edits(struct texts *x, struct work *w, const struct sip_msg *m, unsigned to, struct txn *t, struct out *lines)
 {
 	sip_edit_init(&x->edit, m);
 	sip_edit_drop_all(&x->edit, SIP_H_VIA);
@@ -167,9 +172,13 @@ static void request_edits(struct texts *x, struct work *w, const struct sip_msg 
 	edit_contact(x, w, m, to);
 	edit_number(x, sip_value(m, SIP_H_CSEQ), t->cseq, m->method_name);
 	edit_call_id(x, w, m, to);
+	if (bears_session(m->method)) {
+		session_strip(&x->edit);
+		session_ask(w, t, lines);
+	}
 }
 
-int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, const struct txn *t, char *buf, size_t cap, size_t *n)
+int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct txn *t, char *buf, size_t cap, size_t *n)
 {
 	struct texts x;
 	struct out lines = OUT(x.lines, sizeof x.lines);
@@ -206,7 +215,7 @@ static struct str gateway_uri(struct work *w, const struct sip_msg *m, const str
 	return o.overflow ? m->uri : out_done(&o);
 }
 
-int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, const struct txn *t, char *buf, size_t cap, size_t *n)
+int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, struct txn *t, char *buf, size_t cap, size_t *n)
 {
 	struct texts x;
 	struct out lines = OUT(x.lines, sizeof x.lines);
@@ -275,6 +284,11 @@ int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *
 		edit_contact(&x, w, m, s->leg);
 	edit_number(&x, sip_value(m, SIP_H_CSEQ), s->cseq, cseq_method(m));
 	edit_call_id(&x, w, m, s->leg);
+	if (bears_session(s->method)) {
+		session_strip(&x.edit);
+		if (m->status >= 200 && m->status < 300)
+			session_answer(w, s, &lines);
+	}
 	if (status && status != m->status) {
 		out_lit(&first, "SIP/2.0 ");
 		out_u64(&first, status);
@@ -283,6 +297,27 @@ int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *
 		out_lit(&first, "\r\n");
 		sip_edit_replace(&x.edit, m->start_line, out_done(&first));
 	}
+	return write_request(&x, &lines, buf, cap, n);
+}
+
+void put_contact(struct work *w, unsigned leg, struct out *lines)
+{
+	out_lit(lines, "Contact: <");
+	put_contact_uri(lines, w, leg);
+	out_lit(lines, ">\r\n");
+}
+
+int rewrite_again(struct work *w, const struct sip_msg *sent, struct txn *t, char *buf, size_t cap, size_t *n)
+{
+	struct texts x;
+	struct out lines = OUT(x.lines, sizeof x.lines);
+
+	sip_edit_init(&x.edit, sent);
+	sip_edit_drop_all(&x.edit, SIP_H_VIA);
+	put_via(&lines, w, t);
+	edit_number(&x, sip_value(sent, SIP_H_CSEQ), t->cseq, sent->method_name);
+	session_strip(&x.edit);
+	session_ask(w, t, &lines);
 	return write_request(&x, &lines, buf, cap, n);
 }
 

@@ -289,6 +289,22 @@ static void refuse_full(struct core *core, const struct shm_datagram *d, const s
 	stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
 }
 
+/* RFC 4028 §9: too short an interval of a caller who knows timers. */
+static bool admit_session(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned caller)
+{
+	const struct route_gateway *gw = route_gateway(core->route, caller);
+	struct session_wish wish;
+	char text[48];
+	struct out lines = OUT(text, sizeof text);
+
+	session_read(&wish, m);
+	if (!session_too_small(gw ? gw->params : core->params, &wish, &lines))
+		return true;
+	shm_count(core->self, CNT_intervals_too_small);
+	stateless_answer(core, d, m, 422, STR_NONE, out_done(&lines));
+	return false;
+}
+
 int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
 	struct str part[2] = { m->call_id, m->from_tag };
@@ -302,7 +318,7 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
 		return 0;
 	}
-	if (!admit(core, d, m))
+	if (!admit(core, d, m) || !admit_session(core, d, m, caller))
 		return 0;
 	if (shm_objects_live(core->shm) >= core->max_calls || work_begin_new(&w, core, d, key, key_b)) {
 		refuse_full(core, d, m);

@@ -79,6 +79,7 @@ int work_begin_new(struct work *w, struct core *core, const struct shm_datagram 
 	w->call.leg[LEG_A].gateway = w->call.leg[LEG_B].gateway = CALL_NO_GATEWAY;
 	w->call.setup_ms = core->now_ms;
 	w->call.setup_limit_ms = w->call.ring_limit_ms = w->call.provisional_limit_ms = w->call.duration_limit_ms = SHM_NEVER;
+	w->call.held_limit_ms = SHM_NEVER;
 	w->call.next_id = 1;
 	w->key[0] = key0;
 	w->key[1] = key1;
@@ -161,6 +162,7 @@ static void collect(struct refs *r, const struct work *w)
 	r->n = 0;
 	hold(r, c->ident);
 	hold(r, c->invite);
+	hold(r, c->held);
 	for (unsigned i = 0; i < 2; i++) {
 		hold(r, c->leg[i].dialog);
 		hold(r, c->leg[i].sdp);
@@ -200,6 +202,7 @@ static uint64_t deadline(const struct work *w)
 		due = earlier(due, earlier(c->setup_limit_ms, c->ring_limit_ms));
 		due = earlier(due, earlier(c->provisional_limit_ms, c->duration_limit_ms));
 	}
+	due = earlier(due, session_deadline(c));
 	if (c->phase == CALL_ENDED && c->ntxns == 0)
 		due = earlier(due, w->core->now_ms + RECORD_RETRY_MS);
 	return earlier(due, w->core->now_ms + REVIEW_MS);

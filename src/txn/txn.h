@@ -29,6 +29,8 @@ enum txn_purpose {
 	TXN_FOR_CANCEL,    /* our CANCEL */
 	TXN_FOR_HANGUP,    /* our BYE */
 	TXN_FOR_STRAY,     /* our BYE to a fork that answered second */
+	TXN_FOR_REFRESH,   /* our UPDATE or re-INVITE that keeps a session alive (RFC 4028 §10) */
+	TXN_FOR_TELL,      /* our re-INVITE that tells a leg of the other's new description */
 };
 
 enum {
@@ -40,6 +42,17 @@ enum {
 	TXN_ACK_KEPT = 32,      /* `response` holds the ACK that answers each repeat */
 	TXN_RESENT = 64,        /* was sent again: no T1 sample (Karn) */
 	TXN_LOCAL = 128,        /* server: answered here, nothing was relayed */
+	TXN_RETRIED = 256,      /* client: sent again after a 422 (RFC 4028 §7.3) */
+	TXN_HELD = 512,         /* server: waits until our own re-INVITE on the other leg is answered */
+};
+
+/* Session-Expires, Min-SE and Supported: timer of a request: a server transaction's are the peer's, a client's ours (RFC 4028 §4, §5). */
+struct session_wish {
+	uint32_t interval_s;    /* 0 = no Session-Expires */
+	uint32_t min_se_s;      /* 0 = no Min-SE */
+	uint8_t supported;
+	char refresher;         /* 'c', 's' or 0 */
+	uint16_t pad;
 };
 
 /* Lies in state blocks: no pointers. */
@@ -49,15 +62,15 @@ struct txn {
 	uint8_t method;         /* enum sip_method */
 	uint8_t leg;            /* 0 caller, 1 callee */
 	uint8_t purpose;        /* enum txn_purpose */
-	uint8_t flags;          /* TXN_* */
 	uint8_t stage;          /* resends done */
 	uint8_t fork;           /* of an early dialog: its index + 1 */
+	uint8_t pad;
+	uint16_t flags;         /* TXN_* */
 	uint16_t id;            /* unique in the call; in our branches */
 	uint16_t peer;          /* id of the transaction on the other leg; 0 = none */
 	uint16_t branch;        /* client: the id that stands in the branch (a CANCEL bears its INVITE's) */
 	uint16_t listen;        /* our listening address */
 	uint16_t t1_ms;         /* T1 in force when it started */
-	uint16_t pad;
 	uint32_t cseq;          /* number on this leg */
 	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches */
 	uint64_t sent_ms;       /* first sent or received */
@@ -68,6 +81,7 @@ struct txn {
 	shm_ref target;         /* server: the dialog with the target that this request sets once it succeeds; 0 = none */
 	uint32_t request_bytes;
 	uint32_t response_bytes;
+	struct session_wish wish;
 	struct addr remote;     /* client: where it is sent; server: where responses go */
 };
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Our own requests that keep a session alive (RFC 4028 §10): UPDATE without a body where the leg takes it (RFC 3311), else a re-INVITE that
+ * repeats the description last agreed (RFC 3264 §8). Also the safety net's question to a leg without timer. */
+#include "base/err.h"
+#include "call/call.h"
+
+enum {
+	OWNER_MIN_MS = 2100, OWNER_SPAN_MS = 1900, OTHER_SPAN_MS = 2000, /* RFC 3261 §14.1 */
+	LINES = 1024,
+};
+
+bool refresh_must_wait(const struct call *c)
+{
+	if (c->phase != CALL_ESTABLISHED || c->held)
+		return true;
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		const struct txn *t = &c->txn[i];
+		if (t->method == SIP_INVITE && txn_active(t) && t->state != TXN_COMPLETED)
+			return true;
+		if ((t->method == SIP_UPDATE || t->method == SIP_PRACK) && txn_is_client(t) && txn_active(t) && t->flags & TXN_HAD_OFFER)
+			return true;
+		if (t->method == SIP_INVITE && t->state == TXN_ACCEPTED && txn_is_client(t) && !(t->flags & TXN_ACK_KEPT))
+			return true;
+	}
+	return false;
+}
+
+static bool takes_update(const struct leg *l)
+{
+	return l->allow & 1u << SIP_UPDATE && !(l->session.flags & SESSION_NO_UPDATE);
+}
+
+static bool refresh_open(const struct call *c, unsigned leg)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].purpose == TXN_FOR_REFRESH && c->txn[i].leg == leg && txn_is_client(&c->txn[i]) && txn_active(&c->txn[i]))
+			return true;
+	return false;
+}
+
+static void send_own(struct work *w, unsigned leg, enum sip_method method, enum txn_purpose purpose, struct str body)
+{
+	struct leg *l = &w->call.leg[leg];
+	char buf[CALL_MESSAGE_MAX], text[LINES];
+	struct out lines = OUT(text, sizeof text);
+	struct txn *t;
+	size_t n;
+
+	if (!call_room(w, 1) || !(t = call_txn_new(w, true, method, leg))) {
+		session_again(w, leg, 0);
+		return;
+	}
+	t->purpose = (uint8_t)purpose;
+	t->flags = body.n ? TXN_HAD_OFFER : 0;
+	t->cseq = leg_cseq(l, 1);
+	session_ask(w, t, &lines);
+	put_contact(w, leg, &lines);
+	if (make_request(w, method, leg, t, out_done(&lines), STR("Content-Type: application/sdp\r\n"), body, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		client_start(w, t, buf, n, &l->remote, l->listen);
+}
+
+void refresh_send(struct work *w, unsigned leg)
+{
+	struct leg *l = &w->call.leg[leg];
+	const char *sdp = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
+	struct str body = sdp ? str_make(sdp, l->sdp_bytes) : STR_NONE;
+
+	session_again(w, leg, 0); /* should this one fail */
+	if (refresh_open(&w->call, leg))
+		return;
+	l->session.attempts++;
+	shm_count(w->core->self, CNT_refreshes_sent);
+	if (takes_update(l))
+		send_own(w, leg, SIP_UPDATE, TXN_FOR_REFRESH, STR_NONE);
+	else
+		send_own(w, leg, SIP_INVITE, TXN_FOR_REFRESH, body);
+}
+
+/* ------------------------------------------------------------------------------------------ the answer */
+
+/* Two descriptions, but for the version in the o= line (its third field). */
+static bool same_but_version(struct str a, struct str b)
+{
+	while (a.n || b.n) {
+		struct str x = str_trim(str_head(a, str_chr(a, '\n'))), y = str_trim(str_head(b, str_chr(b, '\n')));
+
+		a = str_from(a, str_chr(a, '\n') + 1);
+		b = str_from(b, str_chr(b, '\n') + 1);
+		if (str_starts(x, STR("o=")) && str_starts(y, STR("o="))) {
+			for (unsigned field = 0; field < 2; field++) {
+				size_t i = str_chr(x, ' '), k = str_chr(y, ' ');
+				if (!str_eq(str_head(x, i), str_head(y, k)))
+					return false;
+				x = str_from(x, i + 1);
+				y = str_from(y, k + 1);
+			}
+			x = str_from(x, str_chr(x, ' '));
+			y = str_from(y, str_chr(y, ' '));
+		}
+		if (!str_eq(x, y))
+			return false;
+	}
+	return true;
+}
+
+/* An answer that differs from what the other leg knows is told to it, once (RFC 3264 §8). */
+static void tell_other(struct work *w, const struct txn *c, const struct sip_msg *m)
+{
+	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
+	struct leg *o = &w->call.leg[other];
+	const char *known = o->sdp ? shm_block(w->core->shm, o->sdp) : NULL;
+
+	if (!m->body.n || !known || c->purpose != TXN_FOR_REFRESH || w->call.phase != CALL_ESTABLISHED ||
+	    !str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp")))
+		return;
+	if (same_but_version(str_make(known, o->sdp_bytes), m->body))
+		return;
+	leg_keep_sdp(w, other, m);
+	send_own(w, other, SIP_INVITE, TXN_FOR_TELL, m->body);
+}
+
+/* RFC 5057 §5.1: these end the dialog, or the usage at least. */
+static bool ends_dialog(unsigned status)
+{
+	switch (status) {
+	case 404: case 408: case 410: case 416: case 481: case 482: case 483: case 484: case 485: case 502: case 604:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static uint64_t glare_wait(struct work *w, unsigned leg)
+{
+	uint64_t r = w->core->random(w->core->random_arg);
+
+	/* We own the Call-ID of leg B's dialog: its INVITE was ours. */
+	return leg == LEG_B ? OWNER_MIN_MS + r % OWNER_SPAN_MS : 1 + r % OTHER_SPAN_MS;
+}
+
+static void refused(struct work *w, struct txn *c, const struct sip_msg *m, shm_ref request, uint32_t bytes)
+{
+	struct leg *l = &w->call.leg[c->leg];
+	unsigned leg = c->leg;
+
+	if (c->purpose == TXN_FOR_TELL)
+		return;
+	if (m->status >= 500)
+		shm_count(w->core->self, CNT_refreshes_5xx);
+	else
+		shm_count(w->core->self, CNT_refreshes_refused);
+	if (session_retry(w, c, request, bytes, m))
+		return;
+	if (c->method == SIP_UPDATE && (m->status == 405 || m->status == 501)) {
+		l->session.flags |= SESSION_NO_UPDATE;
+		refresh_send(w, leg);
+	} else if (ends_dialog(m->status)) {
+		shm_count(w->core->self, CNT_endpoints_gone);
+		call_hangup(w, CALL_END_ENDPOINT_GONE);
+	} else if (m->status == 491) {
+		session_again(w, leg, glare_wait(w, leg));
+	} else if (!l->session.interval_ms) {
+		session_confirm(w, leg); /* it answers, so it lives */
+	}
+}
+
+void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat)
+{
+	enum txn_action a;
+	shm_ref request = c->request;
+	uint32_t bytes = c->request_bytes;
+
+	if (repeat) {
+		client_ack_again(w, c);
+		return;
+	}
+	a = client_response(w, c, m->status);
+	if (a == TXN_DO_ACK)
+		client_ack_again(w, c);
+	if (a == TXN_DO_ACK_PASS)
+		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
+	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
+		c->expire_ms = w->core->now_ms + txn_give_up_ms(leg_params(w, c->leg), c->t1_ms);
+	if (m->status < 200 || (a != TXN_DO_PASS && a != TXN_DO_ACK_PASS))
+		return;
+	c->request = 0;
+	if (m->status < 300 && c->method == SIP_INVITE)
+		invite_ack_own(w, c);
+	if (w->call.phase >= CALL_ENDING)
+		return;
+	if (m->status >= 300) {
+		refused(w, c, m, request, bytes);
+	} else {
+		w->call.refreshes += c->purpose == TXN_FOR_REFRESH;
+		shm_count(w->core->self, CNT_refreshes_answered);
+		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
+		leg_learn(&w->call.leg[c->leg], m);
+		session_agreed(w, c, m);
+		tell_other(w, c, m);
+	}
+	if (c->method == SIP_INVITE)
+		indialog_release(w, false);
+}
+
+void refresh_failed(struct work *w, struct txn *c)
+{
+	if (w->call.phase >= CALL_ENDING)
+		return;
+	if (c->purpose == TXN_FOR_REFRESH) {
+		shm_count(w->core->self, CNT_refreshes_unanswered);
+		if (!w->call.leg[c->leg].session.interval_ms) {
+			shm_count(w->core->self, CNT_no_timer_dead);
+			call_hangup(w, CALL_END_NO_TIMER_DEAD);
+			return;
+		}
+		if (w->call.leg[c->leg].session.next_ms == SHM_NEVER)
+			session_again(w, c->leg, 0);
+	}
+	if (c->method == SIP_INVITE)
+		indialog_release(w, false);
+}
