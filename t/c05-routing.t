@@ -100,7 +100,8 @@ is_deeply([@$record{qw(dialed sent)}], ['0033123', '+33123'], 'and the record ha
 	goes_to($peer{long}, '493018', 'afterwards calls go through again');
 }
 
-for (['RFC3261-16.3 Max-Forwards 0', 483, [['Max-Forwards', 0]]], ['RFC3261-16.3 a Proxy-Require that we do not know', 420, [['Proxy-Require', 'nothing-like-it']]]) {
+for (['RFC3261-16.3 Max-Forwards 0', 483, [['Max-Forwards', 0]]], ['RFC3261-16.3 a Proxy-Require that we do not know', 420, [['Proxy-Require', 'nothing-like-it']]],
+	['RFC3261-8.2.2.3 a Require that nobody knows', 420, [['Require', 'replaces, nothing-like-it']]]) {
 	my ($title, $status, $headers) = @$_;
 	my ($final) = refused($phone, $status, user => '491', invite => { headers => $headers });
 	ok($final, "$title: $status");

@@ -14,14 +14,28 @@ uint64_t invite_uri_hash(const struct core *core, const struct sip_msg *m)
 
 /* ------------------------------------------------------------------------------------------ admission */
 
+/* Proxy-Require is for us, and we know no such extension (RFC 3261 §16.3). Require of an INVITE is for a user agent, which in law we are: tags that
+ * everybody knows pass to the callee, who answers for them; others are refused here (§8.2.2.3). */
+static void unsupported(struct out *o, const struct sip_msg *m, enum sip_header_id id)
+{
+	struct sip_values v = sip_values(m, id);
+	struct str tag;
+
+	while (sip_values_next(&v, &tag)) {
+		if (id == SIP_H_REQUIRE && sip_option_known(tag))
+			continue;
+		out_str(o, o->n ? STR(", ") : STR("Unsupported: "));
+		out_str(o, tag);
+	}
+}
+
 /* RFC 3261 §16.3: what must hold before a request is taken on. Answers and returns false where it does not. */
 bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
 	char buf[512], user[CALL_USER_MAX];
 	struct out o = OUT(buf, sizeof buf);
-	struct sip_values v = sip_values(m, SIP_H_PROXY_REQUIRE);
 	struct sip_uri uri;
-	struct str tag, dialed;
+	struct str dialed;
 	uint32_t hops;
 
 	if (sip_uri_parse(&uri, m->uri) || !(uri.is_sip || uri.is_sips || str_ieq(uri.scheme, STR("tel")))) {
@@ -37,10 +51,9 @@ bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg
 		stateless_answer(core, d, m, 483, STR_NONE, STR_NONE);
 		return false;
 	}
-	while (sip_values_next(&v, &tag)) {
-		out_str(&o, o.n ? STR(", ") : STR("Unsupported: "));
-		out_str(&o, tag);
-	}
+	unsupported(&o, m, SIP_H_PROXY_REQUIRE);
+	if (m->method == SIP_INVITE)
+		unsupported(&o, m, SIP_H_REQUIRE);
 	if (!o.n)
 		return true;
 	out_lit(&o, "\r\n");

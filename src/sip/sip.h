@@ -43,6 +43,9 @@ enum sip_header_id sip_header_of(struct str name);
 /* The usual reason phrase of a status code (status.def); "Unknown" where it has none. */
 struct str sip_reason(unsigned status);
 
+/* Whether an option tag is a registered one (option.def): who relays it leaves its meaning to the far end. */
+bool sip_option_known(struct str tag);
+
 /* ------------------------------------------------------------------------------------------ a message */
 enum { SIP_HEADERS_MAX = 192, SIP_NONE = 0xffff };
 
