@@ -5,7 +5,9 @@
 
 #include <wchar.h>
 
-enum { LARGER_CLASSES = 16 }; /* how far above its size a block may be when the heap runs full */
+/* Since a chunk keeps its class, a flood of large messages must not get all of them: blocks above 4 KiB get a quarter, and
+ * half of that is left for the largest class, in which all of them find room. */
+enum { LARGE_UNITS = 64, LARGE_CHUNKS_MIN = 4 };
 
 /* Classes 0 to 15: that many units + 1. Above: eight steps each doubling, so at most an eighth is wasted. */
 static unsigned class_of(uint32_t units)
@@ -151,15 +153,28 @@ static bool enter_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t ch
 	return chunk != 0;
 }
 
+static bool may_grow(const struct shm *shm, unsigned class)
+{
+	uint64_t limit = shm->nchunks / 4 > LARGE_CHUNKS_MIN ? shm->nchunks / 4 : LARGE_CHUNKS_MIN;
+
+	if (uatomic_read(&shm->header->chunks_assigned) >= shm->nchunks)
+		return false;
+	if (class != SHM_CLASSES - 1)
+		limit /= 2;
+	return shm_class_units(class) <= LARGE_UNITS || uatomic_read(&shm->header->large_assigned) < limit;
+}
+
 static bool new_chunk(struct shm_self *self, struct shm_cursor *c, unsigned class)
 {
 	struct shm *shm = self->shm;
-	uint32_t chunk = 1;
+	uint32_t chunk = may_grow(shm, class) ? 1 : shm->nchunks + 1;
 
 	while ((chunk = find_chunk(shm, chunk, shm->nchunks + 1, 0)) != 0)
 		if (uatomic_cmpxchg(&shm->chunk_class[chunk], 0, class + 1) == 0) {
 			SHM_STEP("shm.chunk.assigned");
 			uatomic_inc(&shm->header->chunks_assigned);
+			if (shm_class_units(class) > LARGE_UNITS)
+				uatomic_inc(&shm->header->large_assigned);
 			return enter_chunk(self, c, chunk, class);
 		}
 	return false;
@@ -207,13 +222,12 @@ static bool take_class(struct shm_self *self, unsigned class, shm_ref *note, shm
 
 int shm_block_take(struct shm_self *self, size_t bytes, shm_ref *note, shm_ref *ref)
 {
-	unsigned class, last;
+	unsigned class;
 
 	if (bytes == 0 || bytes > SHM_BLOCK_MAX)
 		return ERR_RANGE;
 	class = class_of((uint32_t)((bytes + SHM_BLOCK_HEAD + SHM_UNIT - 1) / SHM_UNIT));
-	last = class + LARGER_CLASSES < SHM_CLASSES ? class + LARGER_CLASSES : SHM_CLASSES - 1;
-	for (; class <= last; class++)
+	for (; class < SHM_CLASSES; class++)
 		if (take_class(self, class, note, ref))
 			return 0;
 	return ERR_FULL;
@@ -266,13 +280,17 @@ void shm_block_undo(struct shm *shm, const struct shm_proc *p, shm_ref candidate
 /* The dead one may have flagged a chunk and not looked again, or taken one and not counted it. */
 void shm_block_repair_hints(struct shm *shm)
 {
-	uint64_t assigned = 0;
+	uint64_t assigned = 0, large = 0;
 
 	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
 		clear_full(shm, chunk);
-		assigned += uatomic_read(&shm->chunk_class[chunk]) != 0;
+		if (uatomic_read(&shm->chunk_class[chunk])) {
+			assigned++;
+			large += shm_class_units(chunk_class(shm, chunk)) > LARGE_UNITS;
+		}
 	}
 	uatomic_set(&shm->header->chunks_assigned, assigned);
+	uatomic_set(&shm->header->large_assigned, large);
 }
 
 void *shm_block(const struct shm *shm, shm_ref ref)

@@ -88,8 +88,9 @@ struct shm_header {
 
 	/* RCU. Writers: any, compare-and-swap by one. */
 	_Alignas(64) uint64_t epoch;
-	/* Chunks that have a class; a hint. Writers: any. Dies: too low by one. */
+	/* Chunks that have a class, and those of them for large blocks. Writers: any. Dies: too low by one, until repair counts. */
 	_Alignas(64) uint64_t chunks_assigned;
+	uint64_t large_assigned;
 	/* Keys that found their window full (the object is then reached by its handle only). Writers: any. */
 	uint64_t index_overflows;
 	struct shm_reader readers[SHM_PROCS_MAX];

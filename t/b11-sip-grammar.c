@@ -108,6 +108,7 @@ static void test_nameaddr(void)
 	ok(nameaddr_bad("") && nameaddr_bad("<>") && nameaddr_bad("<sip:a@h"), "RFC3261-25.1: nothing, empty brackets, no end");
 	ok(nameaddr_bad("\"open <sip:a@h>"), "RFC4475-3.1.2.6: an open quote");
 	ok(nameaddr_bad("Bell, Alex <sip:a@h>"), "RFC4475-3.1.2.15: a comma in an unquoted name");
+	ok(nameaddr_bad("< sip:a@h>") && nameaddr_bad("<sip:a@h\r\n X: y>") && nameaddr_bad("<sip:a@h\x01>"), "RFC4475-3.1.2.14: white space, folding or a control within brackets");
 	ok(nameaddr_bad("sip:a@h?Route=x"), "RFC4475-3.1.2.13: a question mark outside brackets");
 	ok(nameaddr_bad("<sip:a@h>;;"), "RFC4475-3.1.2.1: empty parameters");
 	ok(nameaddr_bad("<sip:a@h>x") && nameaddr_bad("<sip:a@h> <sip:b@h>") && nameaddr_bad("<sip:a@h>, <sip:b@h>"), "something after the brackets");

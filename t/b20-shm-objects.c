@@ -91,6 +91,8 @@ static void a_life(void)
 	is_u64(shm_outbox_entry(self, 1, &out), ERR_NOTFOUND, "there is no second");
 	drain();
 	is_sound("after the first state");
+	is_u64(shm_step_begin(&step, self, slot, 0), 0, "taken, to be sent again");
+	shm_step_resend(&step);
 
 	is_u64(shm_step_begin(&step, self, slot, generation + 1), ERR_STALE, "another generation is stale");
 	is_u64(shm_step_begin(&step, self, slot, generation), 0, "the object is taken again");
@@ -99,6 +101,10 @@ static void a_life(void)
 	shm_step_commit(&step, second.state);
 	ok(shm_peek(shm, slot, generation, NULL) == second.s, "the new state stands");
 	ok(shm_block(shm, first.blob), "the old blob is readable until we are quiescent");
+	for (unsigned i = 0; i < 3; i++)
+		shm_rcu_quiescent(self);
+	shm_rcu_offline(self);
+	ok(shm_block(shm, first.blob), "F: nothing is announced while it waits in the outbox");
 	drain();
 	ok(!shm_block(shm, first.blob) && !shm_block(shm, first.state), "then it is gone");
 	is_u64(shm_board_deadline(shm, slot), 9000, "the deadline moved later");

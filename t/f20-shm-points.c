@@ -201,6 +201,17 @@ static void others_go_on(void)
 	at = saved;
 }
 
+/* At any instant, also while somebody lies dead in the middle: the board is never later than what is published. */
+static void expect_board_in_time(void)
+{
+	for (uint32_t slot = 0; slot < SLOTS; slot++) {
+		const struct shm_state *s = shm_peek(shm, slot, 0, NULL);
+
+		EXPECT(!s || shm_board_deadline(shm, slot) <= s->deadline_ms);
+		EXPECT(!s || shm_board_next(shm) <= s->deadline_ms);
+	}
+}
+
 static void expect_atomic(void)
 {
 	const struct shm_state *s = shm_peek(shm, at->slot, 0, NULL);
@@ -312,6 +323,7 @@ static unsigned live_and_die(long n, long m)
 	claim();
 	ended |= run(life, n) ? 1 : 0;
 	life_at = died_at;
+	expect_board_in_time();
 	others_go_on();
 	ended |= run(repair, m) ? 2 : 0;
 	others_go_on();

@@ -20,7 +20,7 @@
 #include "base/inject.h"
 #include "shm/shm.h"
 
-enum { SLOTS = 256, CHILDREN = 6, UPDATERS = 3, BODY = 400, READS = 40, BATCH = 8 };
+enum { SLOTS = 256, CHILDREN = 6, UPDATERS = 3, BODY = 400, READS = 40, BATCH = 8, HOT = 2 };
 
 /* What the owner's part of each state holds. */
 struct body {
@@ -157,16 +157,24 @@ static void commit(struct shm_step *step)
 static void update(uint32_t slot)
 {
 	struct shm_step step;
+	uint32_t generation = 0;
 	int err;
 
-	if (slot < SLOTS)
-		err = shm_step_begin(&step, self, slot, 0);
-	else
+	if (slot < SLOTS) {
+		if (!shm_peek(shm, slot, 0, &generation))
+			return;
+		if (roll(8) == 0)
+			sched_yield(); /* it may be freed, and be another, before we take it */
+		err = shm_step_begin(&step, self, slot, generation);
+	} else {
 		err = shm_step_begin_new(&step, self);
+	}
 	if (err) {
 		uatomic_add(&tally->busy, err == ERR_BUSY);
 		return;
 	}
+	if (slot < SLOTS && (!step.old || step.generation != generation))
+		bad("slot %llu: taken with another generation than %llu", slot, generation);
 	if (step.old)
 		look(slot, step.old);
 	if (step.old && roll(5) == 0) {
@@ -193,7 +201,7 @@ static void updater(void)
 	send_all();
 	while (!tally->stop) {
 		for (unsigned i = 0; i < BATCH; i++)
-			update(roll(4) == 0 ? SLOTS : roll(SLOTS));
+			update(roll(4) == 0 ? SLOTS : roll(roll(2) ? HOT : SLOTS));
 		send_all();
 		if (roll(16) == 0) {
 			shm_rcu_offline(self);

@@ -6,7 +6,7 @@ static void separate(struct out *o)
 {
 	char last = o->n ? o->p[o->n - 1] : 0;
 
-	if (last && strchr("\"]}0123456789el", last))
+	if (last == '"' || (last >= '0' && last <= '9') || last == '}' || last == ']' || last == 'l' || last == 'e')
 		out_lit(o, ",");
 }
 
@@ -85,19 +85,33 @@ static void escape(struct out *o, unsigned char c)
 	}
 }
 
+/* Length of the head of s that may stand in a string as it is. */
+static size_t plain_length(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && (unsigned char)s.p[n] >= 0x20 && (unsigned char)s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+		n++;
+	return n;
+}
+
 void json_str(struct out *o, struct str s)
 {
 	separate(o);
 	out_lit(o, "\"");
-	for (size_t i = 0, n; i < s.n; i += n ? n : 1) {
-		unsigned char c = (unsigned char)s.p[i];
-		n = utf8_length(str_from(s, i));
-		if (n == 0)
+	while (s.n) {
+		size_t n = plain_length(s);
+		if (n) {
+			out_mem(o, s.p, n);
+		} else if ((n = utf8_length(s)) == 0) {
 			out_lit(o, "\\ufffd");
-		else if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
-			escape(o, c);
-		else
-			out_mem(o, s.p + i, n);
+			n = 1;
+		} else if (n == 1) {
+			escape(o, (unsigned char)s.p[0]);
+		} else {
+			out_mem(o, s.p, n);
+		}
+		s = str_from(s, n);
 	}
 	out_lit(o, "\"");
 }
@@ -147,17 +161,33 @@ void json_addr(struct out *o, const struct addr *a)
 	out_lit(o, "\"");
 }
 
+/* v with exactly `digits` digits, and what follows. */
+static char *put_number(char *at, unsigned v, unsigned digits, char then)
+{
+	for (unsigned i = digits; i-- > 0; v /= 10)
+		at[i] = (char)('0' + v % 10);
+	at[digits] = then;
+	return at + digits + 1;
+}
+
 void out_time(struct out *o, uint64_t wall_ms)
 {
 	time_t seconds = (time_t)(wall_ms / 1000);
+	char text[32], *at = text;
 	struct tm tm;
 
-	if (!gmtime_r(&seconds, &tm)) {
+	if (!gmtime_r(&seconds, &tm) || tm.tm_year + 1900 > 9999) {
 		o->overflow = true;
 		return;
 	}
-	out_fmt(o, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-		tm.tm_min, tm.tm_sec, (unsigned)(wall_ms % 1000));
+	at = put_number(at, (unsigned)tm.tm_year + 1900, 4, '-');
+	at = put_number(at, (unsigned)tm.tm_mon + 1, 2, '-');
+	at = put_number(at, (unsigned)tm.tm_mday, 2, 'T');
+	at = put_number(at, (unsigned)tm.tm_hour, 2, ':');
+	at = put_number(at, (unsigned)tm.tm_min, 2, ':');
+	at = put_number(at, (unsigned)tm.tm_sec, 2, '.');
+	at = put_number(at, (unsigned)(wall_ms % 1000), 3, 'Z');
+	out_mem(o, text, (size_t)(at - text));
 }
 
 void json_time(struct out *o, uint64_t wall_ms)

@@ -20,6 +20,7 @@ enum {
 	CALL_FORKS = 8,       /* early dialogs (To tags) of one call */
 	CALL_TRIED = 8,       /* gateways tried for one call */
 	CALL_NO_GATEWAY = 0xffff,
+	CALL_USER_MAX = 512,  /* longest user part of a Request-URI that we route by, bytes; longer: 414 */
 	CALL_MESSAGE_MAX = 66000, /* longest message that we write, bytes */
 };
 
@@ -201,6 +202,9 @@ bool call_room(struct work *w, unsigned n);
 void call_txns_sweep(struct call *c);
 /* The parameters a leg obeys: its gateway's, or the global ones. */
 const struct params *leg_params(const struct work *w, unsigned leg);
+/* A limit of the whole call (0 = none), where both gateways have a say: one that overrides the global value wins; of two that do, the shorter. */
+uint32_t call_limit_ms(uint32_t global_ms, uint32_t caller_ms, uint32_t callee_ms);
+#define CALL_LIMIT_MS(w, field) call_limit_ms((w)->core->params->field, leg_params(w, LEG_A)->field, leg_params(w, LEG_B)->field)
 
 /* Creates a server transaction for a received request: head of its responses, key, where they go. NULL: no room. */
 struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg);

@@ -26,7 +26,7 @@ static void relay_response_to(struct work *w, struct txn *s, const struct sip_ms
 /* Timer C (RFC 3261 §16.6, §16.7): each 101 to 199 sets it anew. */
 static void set_timer_c(struct work *w, struct txn *c)
 {
-	uint64_t wait = leg_params(w, LEG_A)->ring_timeout_ms;
+	uint64_t wait = CALL_LIMIT_MS(w, ring_timeout_ms);
 
 	if (!(c->flags & TXN_INITIAL))
 		c->expire_ms = w->core->now_ms + (wait > TIMER_C_MS ? wait : TIMER_C_MS);
@@ -168,16 +168,11 @@ static void hang_up_stray(struct work *w, struct txn *c, const struct sip_msg *m
 		client_start(w, bye, buf, n, &to, bye->listen);
 }
 
-static uint32_t shorter(uint32_t a, uint32_t b)
-{
-	return !a || (b && b < a) ? b : a;
-}
-
 /* The first 2xx to the first INVITE: both dialogs stand, the caller gets it, and from now on we resend it until his ACK. */
 static void answered(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
 {
 	struct call *call = &w->call;
-	uint32_t limit = shorter(leg_params(w, LEG_A)->max_call_duration_ms, leg_params(w, LEG_B)->max_call_duration_ms);
+	uint32_t limit = CALL_LIMIT_MS(w, max_call_duration_ms);
 
 	leg_set_dialog(w, LEG_B, dialog_of_response(w, m));
 	leg_set_dialog(w, LEG_A, dialog_with_local(w, call->leg[LEG_A].dialog, sip_value(m, SIP_H_TO)));

@@ -14,18 +14,36 @@ uint64_t invite_uri_hash(const struct core *core, const struct sip_msg *m)
 
 /* ------------------------------------------------------------------------------------------ admission */
 
+/* Proxy-Require is for us, and we know no such extension (RFC 3261 §16.3). Require of an INVITE is for a user agent, which in law we are: tags that
+ * everybody knows pass to the callee, who answers for them; others are refused here (§8.2.2.3). */
+static void unsupported(struct out *o, const struct sip_msg *m, enum sip_header_id id)
+{
+	struct sip_values v = sip_values(m, id);
+	struct str tag;
+
+	while (sip_values_next(&v, &tag)) {
+		if (id == SIP_H_REQUIRE && sip_option_known(tag))
+			continue;
+		out_str(o, o->n ? STR(", ") : STR("Unsupported: "));
+		out_str(o, tag);
+	}
+}
+
 /* RFC 3261 §16.3: what must hold before a request is taken on. Answers and returns false where it does not. */
 bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	char buf[512];
+	char buf[512], user[CALL_USER_MAX];
 	struct out o = OUT(buf, sizeof buf);
-	struct sip_values v = sip_values(m, SIP_H_PROXY_REQUIRE);
 	struct sip_uri uri;
-	struct str tag;
+	struct str dialed;
 	uint32_t hops;
 
 	if (sip_uri_parse(&uri, m->uri) || !(uri.is_sip || uri.is_sips || str_ieq(uri.scheme, STR("tel")))) {
 		stateless_answer(core, d, m, 416, STR_NONE, STR_NONE);
+		return false;
+	}
+	if (sip_uri_user(&uri, user, sizeof user, &dialed) == ERR_SPACE) { /* never route by a part of a number */
+		stateless_answer(core, d, m, 414, STR_NONE, STR_NONE);
 		return false;
 	}
 	if (!sip_number_parse(sip_value(m, SIP_H_MAX_FORWARDS), 255, &hops) && hops == 0) {
@@ -33,10 +51,9 @@ bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg
 		stateless_answer(core, d, m, 483, STR_NONE, STR_NONE);
 		return false;
 	}
-	while (sip_values_next(&v, &tag)) {
-		out_str(&o, o.n ? STR(", ") : STR("Unsupported: "));
-		out_str(&o, tag);
-	}
+	unsupported(&o, m, SIP_H_PROXY_REQUIRE);
+	if (m->method == SIP_INVITE)
+		unsupported(&o, m, SIP_H_REQUIRE);
 	if (!o.n)
 		return true;
 	out_lit(&o, "\r\n");
@@ -93,7 +110,7 @@ static void note_sent(struct work *w, const char *bytes, size_t n)
 {
 	struct str ident[IDENT_FIELDS] = { strings_get(w->core->shm, w->call.ident, IDENT_DIALED) };
 	struct str line = str_make(bytes, n);
-	char buf[512];
+	char buf[CALL_USER_MAX];
 	struct sip_uri uri;
 
 	line = str_from(line, str_chr(line, ' ') + 1);
@@ -101,6 +118,16 @@ static void note_sent(struct work *w, const char *bytes, size_t n)
 		sip_uri_user(&uri, buf, sizeof buf, &ident[IDENT_SENT]);
 	if (!str_eq(ident[IDENT_SENT], strings_get(w->core->shm, w->call.ident, IDENT_SENT)))
 		w->call.ident = work_strings(w, ident, IDENT_FIELDS);
+}
+
+/* Counted from the caller's INVITE, however many gateways are tried. */
+static void limits(struct work *w)
+{
+	uint32_t setup_ms = CALL_LIMIT_MS(w, setup_early_hangup_ms), ring_ms = CALL_LIMIT_MS(w, ring_timeout_ms);
+	struct call *c = &w->call;
+
+	c->setup_limit_ms = setup_ms ? c->setup_ms + setup_ms : SHM_NEVER;
+	c->ring_limit_ms = ring_ms ? c->setup_ms + ring_ms : SHM_NEVER;
 }
 
 static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, struct txn *s)
@@ -126,6 +153,7 @@ static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, s
 	}
 	client_start(w, t, buf, n, &gw->addr, gw->listen);
 	w->call.provisional_limit_ms = provisional_limit(w, t);
+	limits(w);
 	note_sent(w, buf, n);
 }
 
@@ -226,8 +254,8 @@ void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_
 	char buf[CALL_MESSAGE_MAX];
 	size_t n;
 
-	/* RFC 3261 §16.7: a gateway's 503 says nothing of us, unless all said so. */
-	if (response && status == 503 && !(w->call.flags & CALL_ALL_503))
+	/* RFC 3261 §16.7: a gateway's 503 says nothing of us, unless all said so; after early media the others were not asked. */
+	if (response && status == 503 && (w->call.flags & (CALL_ALL_503 | CALL_EARLY_MEDIA)) != CALL_ALL_503)
 		status = 500;
 	w->call.sip_status = (uint16_t)status;
 	if (s && response && !rewrite_response(w, response, s, status, buf, sizeof buf, &n))
@@ -239,23 +267,12 @@ void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_
 
 /* ------------------------------------------------------------------------------------------ the INVITE */
 
-static void limits(struct work *w)
-{
-	const struct params *p = leg_params(w, LEG_A);
-	struct call *c = &w->call;
-
-	if (p->setup_early_hangup_ms)
-		c->setup_limit_ms = w->core->now_ms + p->setup_early_hangup_ms;
-	if (p->ring_timeout_ms)
-		c->ring_limit_ms = w->core->now_ms + p->ring_timeout_ms;
-}
-
 static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 {
 	struct call *c = &w->call;
 	struct leg *a = &c->leg[LEG_A];
 	struct str ident[IDENT_FIELDS] = { STR_NONE };
-	char user[512];
+	char user[CALL_USER_MAX];
 	struct sip_uri uri;
 	struct txn *s;
 
@@ -279,7 +296,6 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 		return false;
 	s->flags |= TXN_INITIAL;
 	server_trying(w, s);
-	limits(w);
 	return !w->full;
 }
 

@@ -78,6 +78,15 @@ const struct params *leg_params(const struct work *w, unsigned leg)
 	return gw ? gw->params : w->core->params;
 }
 
+uint32_t call_limit_ms(uint32_t global_ms, uint32_t caller_ms, uint32_t callee_ms)
+{
+	if (caller_ms == global_ms)
+		return callee_ms;
+	if (callee_ms == global_ms)
+		return caller_ms;
+	return !caller_ms || (callee_ms && callee_ms < caller_ms) ? callee_ms : caller_ms;
+}
+
 static uint16_t t1_of(const struct work *w, unsigned leg, const struct addr *remote)
 {
 	const struct params *p = leg_params(w, leg);

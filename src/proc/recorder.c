@@ -15,7 +15,7 @@
 #include "proc/log.h"
 
 enum {
-	TICK_MS = 20,
+	TICK_MS = 50,
 	RETRY_MS = 500,           /* with a disk that takes nothing */
 	BATCH = 256,              /* records in one commit */
 	TEXT_BYTES = 1 << 20,

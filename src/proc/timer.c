@@ -25,7 +25,6 @@ static void tmr_count_lag(struct child *c, uint64_t deadline_ms)
 {
 	uint64_t lag_ms = c->core.now_ms > deadline_ms ? c->core.now_ms - deadline_ms : 0;
 
-	shm_count(c->self, CNT_timer_actions);
 	shm_count_add(c->self, CNT_timer_lag_sum_ms, lag_ms);
 	shm_count_max(c->self, CNT_timer_lag_max_ms, lag_ms);
 	if (lag_ms > LATE_MS)

@@ -93,13 +93,14 @@ static void wrk_defer(struct worker *w, unsigned entry)
 	w->ndeferred++;
 }
 
-static void wrk_entry(struct worker *w, unsigned entry)
+/* Returns false where the entry is empty. */
+static bool wrk_entry(struct worker *w, unsigned entry)
 {
 	struct child *c = &w->child;
 	struct shm_datagram d;
 
 	if (shm_journal_entry(c->self, entry, &d))
-		return;
+		return false;
 	if (d.truncated) {
 		shm_count(c->self, CNT_truncated);
 	} else if (is_keepalive(&d)) {
@@ -108,11 +109,12 @@ static void wrk_entry(struct worker *w, unsigned entry)
 		child_make_room(c);
 		if ((w->ndeferred && wrk_waits_behind(w, &d, w->ndeferred)) || core_receive(&c->core, &d) == ERR_BUSY) {
 			wrk_defer(w, entry);
-			return;
+			return true;
 		}
 	}
 	INJECT("wrk.received");
 	shm_journal_done(c->self, entry);
+	return true;
 }
 
 static void wrk_receive(struct worker *w, struct wrk_socket *s)
@@ -122,7 +124,8 @@ static void wrk_receive(struct worker *w, struct wrk_socket *s)
 	udp_receive(&n, s->fd, w->child.self, s->listen);
 	INJECT("wrk.journal");
 	for (unsigned i = 0; i < n; i++)
-		wrk_entry(w, i);
+		if (!wrk_entry(w, i))
+			shm_count(w->child.self, CNT_keepalives); /* an empty datagram */
 }
 
 static void wrk_watch(struct wrk_socket *s)

@@ -27,7 +27,7 @@ static struct verdict check_presence(const struct sip_msg *m)
 	return good;
 }
 
-/* From and To: a name-addr whose URI is one; the tag is optional (RFC 2543). */
+/* From and To: a name-addr whose URI is one. The tag is optional (RFC 2543); it is written into other messages, so it must be of one piece. */
 static int check_party(struct str value, struct str *tag)
 {
 	struct sip_nameaddr na;
@@ -37,7 +37,7 @@ static int check_party(struct str value, struct str *tag)
 		return ERR_SYNTAX;
 	*tag = STR_NONE;
 	sip_param(na.params, STR("tag"), tag);
-	return 0;
+	return sip_span(*tag, SIP_C_VALUE) == tag->n ? 0 : ERR_SYNTAX;
 }
 
 /* Call-ID = word [ "@" word ]; any text without white space is taken. */

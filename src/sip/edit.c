@@ -87,7 +87,7 @@ static bool before(const struct sip_edit_op *a, const struct sip_edit_op *b)
 }
 
 /* Edits come nearly in order, so that insertion moves few. */
-static void sort(struct sip_edit *e)
+void sip_edit_sort(struct sip_edit *e)
 {
 	for (uint32_t i = 1; i < e->n; i++) {
 		struct sip_edit_op one = e->op[i];
@@ -106,7 +106,7 @@ int sip_edit_write(struct sip_edit *e, char *buf, size_t cap, size_t *n)
 
 	if (e->overflow)
 		return ERR_SPACE;
-	sort(e);
+	sip_edit_sort(e);
 	for (uint32_t i = 0; i < e->n; i++) {
 		const struct sip_edit_op *op = &e->op[i];
 		/* within something that was cut: what was to be changed there is gone with it */

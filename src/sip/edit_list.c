@@ -17,14 +17,22 @@ static bool chosen(const struct choice *c, struct str value)
 	return c->exact ? str_eq(value, c->token) : str_ieq(value, c->token);
 }
 
-/* Whether one of the first n edits cuts all of it. */
-static bool gone(const struct sip_edit *e, uint32_t n, struct str part)
+/* The edits made before, in order of their place, so that one walk over them goes along with the walk over the values. */
+struct earlier {
+	const struct sip_edit *e;
+	uint32_t at, n;
+};
+
+/* Whether an earlier edit cuts all of this value. Asked for values in the order of their line. */
+static bool gone(struct earlier *x, struct str value)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		const struct sip_edit_op *op = &e->op[i];
-		if (!op->put.n && op->cut >= part.n && sip_within(str_make(op->at, op->cut), part))
+	const struct sip_edit_op *op = x->e->op;
+
+	while (x->at < x->n && op[x->at].at + op[x->at].cut <= value.p)
+		x->at++;
+	for (uint32_t i = x->at; i < x->n && op[i].at <= value.p; i++)
+		if (!op[i].put.n && sip_within(str_make(op[i].at, op[i].cut), value))
 			return true;
-	}
 	return false;
 }
 
@@ -53,13 +61,15 @@ static void drop_chosen(struct sip_edit *e, const struct sip_header *h, const st
 	struct str rest = h->value, value;
 	const char *run = NULL, *run_end = NULL, *live_end = NULL;
 	uint32_t before = e->n;
-	bool found = false;
+	struct earlier earlier = { e, 0, before };
+	bool found = false, overflow = e->overflow;
 
+	sip_edit_sort(e);
 	while (sip_list_next(&rest, &value)) {
 		bool hit = chosen(c, value);
 
 		found |= hit;
-		if (hit || gone(e, before, value)) {
+		if (hit || gone(&earlier, value)) {
 			run = run ? run : value.p;
 			run_end = value.p + value.n;
 			continue;
@@ -71,6 +81,7 @@ static void drop_chosen(struct sip_edit *e, const struct sip_header *h, const st
 	}
 	if (!found) {
 		e->n = before;
+		e->overflow = overflow;
 		return;
 	}
 	if (!live_end)

@@ -92,6 +92,9 @@ static inline bool sip_within(struct str whole, struct str part)
 	return part.p >= whole.p && part.p + part.n <= whole.p + whole.n;
 }
 
+/* Puts edits in the order of their places; those of one place stay in the order in which they were made, insertions first. */
+void sip_edit_sort(struct sip_edit *e);
+
 /* Where a header's name lies in header_slot.def: without collisions over header.def, letters folded. name: not empty. t/b10-sip-tables
  * looks for other factors when a new header needs them. */
 enum { SIP_SLOTS = 512, SIP_SLOT_LENGTH = 34, SIP_SLOT_FIRST = 23, SIP_SLOT_MIDDLE = 154 };

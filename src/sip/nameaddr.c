@@ -21,7 +21,7 @@ static int parse_display(struct sip_nameaddr *na, struct str *s)
 	return 0;
 }
 
-/* addr-spec in brackets. */
+/* addr-spec in brackets. It holds neither white space nor controls: it may become the Request-URI of another message. */
 static int parse_brackets(struct sip_nameaddr *na, struct str *s)
 {
 	size_t end = str_chr(*s, '>');
@@ -31,7 +31,7 @@ static int parse_brackets(struct sip_nameaddr *na, struct str *s)
 	na->brackets = true;
 	na->uri = str_from(sip_take(s, end), 1);
 	sip_take(s, 1);
-	return 0;
+	return sip_span(na->uri, SIP_C_URI) == na->uri.n ? 0 : ERR_SYNTAX;
 }
 
 /* A bare addr-spec ends at the ";": its parameters are the header's. One with a comma or a question mark must stand in brackets. */

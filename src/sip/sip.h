@@ -43,6 +43,9 @@ enum sip_header_id sip_header_of(struct str name);
 /* The usual reason phrase of a status code (status.def); "Unknown" where it has none. */
 struct str sip_reason(unsigned status);
 
+/* Whether an option tag is a registered one (option.def): who relays it leaves its meaning to the far end. */
+bool sip_option_known(struct str tag);
+
 /* ------------------------------------------------------------------------------------------ a message */
 enum { SIP_HEADERS_MAX = 192, SIP_NONE = 0xffff };
 
@@ -218,7 +221,7 @@ void sip_edit_insert_end(struct sip_edit *e, struct str lines);
 /* Another body, with Content-Length set right (added where it lacks). type empty: Content-Type stays (removed when the body is empty). `type_line`: "Content-Type: …\r\n". */
 void sip_edit_body(struct sip_edit *e, struct str body, struct str type_line);
 /* Removes one value, a slice that sip_values_next() gave, from its comma list; the whole line with the last value of it. A list
- * may lose several values in any order. No other edit may touch the value. */
+ * may lose several values in any order; each call walks its line. No other edit may touch the value. */
 void sip_edit_drop_value(struct sip_edit *e, struct str value);
 /* Removes one token from the lists of an id (Supported, Require …), the header with the last token. */
 void sip_edit_drop_token(struct sip_edit *e, enum sip_header_id id, struct str token);

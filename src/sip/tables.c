@@ -100,3 +100,17 @@ struct str sip_reason(unsigned status)
 	}
 	return STR("Unknown");
 }
+
+bool sip_option_known(struct str tag)
+{
+	static const struct str tags[] = {
+#define OPTION(name, rfc) { name, sizeof name - 1 },
+#include "sip/option.def"
+#undef OPTION
+	};
+
+	for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++)
+		if (str_ieq(tags[i], tag))
+			return true;
+	return false;
+}

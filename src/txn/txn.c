@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "txn/txn.h"
 
-enum { ABSORB_MIN_MS = 32000, STAGES_AUTO = 10, RESPONSE_STAGES = 64 };
+enum { ABSORB_MIN_MS = 32000, STAGES_AUTO = 10, RESPONSE_STAGES = 64, LAG_MAX_MS = 250 };
 
 struct row {
 	uint8_t action, next;
@@ -128,12 +128,15 @@ static void proceeding(struct txn *t, const struct params *p, uint64_t now_ms)
 
 static void resent(struct txn *t, const struct params *p, uint64_t now_ms)
 {
+	/* From the deadline, not from now, lest the timer's small lags add up; after a long absence from now, lest resends come in a burst. */
+	uint64_t due_ms = now_ms - t->resend_ms < LAG_MAX_MS ? t->resend_ms : now_ms;
+
 	t->flags |= TXN_RESENT;
 	t->stage++;
 	if (t->machine == TXN_NICT && t->state == TXN_PROCEEDING && !p->resend_count)
-		t->resend_ms = now_ms + p->t2_ms;
+		t->resend_ms = due_ms + p->t2_ms;
 	else
-		next_resend(t, p, now_ms);
+		next_resend(t, p, due_ms);
 }
 
 enum txn_action txn_event(struct txn *t, enum txn_event ev, const struct params *p, uint64_t now_ms)

@@ -12,6 +12,7 @@ struct sim_call *call_new(struct sim *s, unsigned number)
 	c->sim = s;
 	c->number = number;
 	c->relay = rng_permille(r, 60);
+	c->excuse = s->plan.tight ? EXCUSE_FULL : 0;
 	c->talk_ms = 10 + rng_below(r, s->plan.talk_ms);
 	c->ending = (uint8_t)rng_below(r, END_BOTH_GONE);
 	if (s->plan.max_call_duration_ms && rng_permille(r, 200))
@@ -64,6 +65,25 @@ struct sim_call *call_of(struct sim *s, const struct sip_msg *m)
 	return by_number(s, str_from(uri.user, 1));
 }
 
+static struct ua_txn *other_end(const struct ua *ua, uint64_t branch)
+{
+	const struct sim_call *c = ua->call;
+
+	for (unsigned i = 0; i < c->nuas; i++) {
+		struct ua_txn *t = c->uas[i] == ua ? NULL : ua_server(c->uas[i], branch, SIP_INVITE);
+		if (t)
+			return t;
+	}
+	return NULL;
+}
+
+bool call_answered_elsewhere(const struct ua *ua, uint64_t branch)
+{
+	const struct ua_txn *t = other_end(ua, branch);
+
+	return t && t->status >= 200 && t->status < 300;
+}
+
 /* An INVITE that comes for the first time: a gateway, which may fork it to two ends. */
 static void callee_invite(struct sim_call *c, struct sip_msg *m, const struct packet *packet)
 {
@@ -75,6 +95,7 @@ static void callee_invite(struct sim_call *c, struct sip_msg *m, const struct pa
 		if (!t)
 			return;
 		t->end_ms = UINT64_MAX;
+		ua->forked = ends > 1;
 		ua->twin = i > 0;
 		callee_script(ua, m);
 		if (ua->state != UA_GONE && !ua->twin && rng_permille(&c->sim->rng, 700))

@@ -47,7 +47,7 @@ static bool setup_limit_reached(const struct sim_call *c)
 void caller_refused(struct ua *ua, const struct sip_msg *m)
 {
 	struct sim_call *c = ua->call;
-	unsigned good = EXCUSE_CANCEL | EXCUSE_ADMIN | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ODD;
+	unsigned good = EXCUSE_CANCEL | EXCUSE_ADMIN | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_FULL;
 
 	ua_over(ua);
 	if (m->status == 503 && sip_first(m, SIP_H_RETRY_AFTER)) {

@@ -23,7 +23,7 @@ static void object(struct sim *s, uint32_t slot)
 	else if (board_ms > state->deadline_ms)
 		sim_fail(s, "object %u is due at %llu, the board says %llu", slot, (unsigned long long)state->deadline_ms,
 			 (unsigned long long)board_ms);
-	else if (state->deadline_ms + OVERDUE_MS < s->now_ms)
+	else if (state->deadline_ms + OVERDUE_MS < s->now_ms && !shm_counter(s->shm, CNT_arena_full))
 		sim_fail(s, "object %u is %llu ms overdue", slot, (unsigned long long)(s->now_ms - state->deadline_ms));
 }
 
@@ -45,7 +45,7 @@ static void user_agents(struct sim *s)
 	for (unsigned i = 0; i < s->ncalls; i++) {
 		const struct sim_call *c = s->calls[i];
 		for (unsigned k = 0; c && k < c->nuas; k++)
-			if (c->uas[k]->state < UA_OVER && !(c->uas[k]->twin && c->uas[k]->state == UA_SETUP))
+			if (c->uas[k]->state < UA_OVER && !(c->uas[k]->forked && c->uas[k]->state == UA_SETUP))
 				sim_fail(s, "call %u left its %s alone, still %s", c->number, k ? "callee" : "caller",
 					 states[c->uas[k]->state]);
 	}
@@ -55,6 +55,13 @@ void invariant_end(struct sim *s)
 {
 	uint64_t used = 0, all = 0;
 
+	if (s->plan.tight && shm_counter(s->shm, CNT_arena_full)) {
+		if (!s->failed)
+			invariant_check(s, true);
+		return;
+	}
+	if (!s->failed && shm_counter(s->shm, CNT_arena_full))
+		sim_fail(s, "a heap of %u bytes ran full", s->plan.heap_bytes);
 	if (!s->failed)
 		user_agents(s);
 	if (!s->failed)

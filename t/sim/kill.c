@@ -6,7 +6,7 @@
 #include "sim.h"
 
 enum {
-	SAFE_PASSES = 300, /* of the same process after its death: enough to finish what it left */
+	SAFE_PASSES = 300, /* of a process after its death: enough to finish what it left */
 	DEPTH_MAX = 3,     /* turns within turns */
 };
 
@@ -54,7 +54,7 @@ static void interrupt(struct sim *s, const char *point)
 		struct proc *p = &s->procs[(first + i) % s->nprocs];
 		if (!p->alive || p->inside)
 			continue;
-		if (p->kind == SHM_WORKER && !p->head)
+		if ((p->kind == SHM_WORKER && !p->head) || (p->kind == SHM_CONTROL && !s->admin))
 			continue;
 		sim_say(s, "interrupted at %s by %d.%u", point, (int)p->kind, p->index);
 		s->stats->interruptions++;
@@ -70,12 +70,13 @@ void kill_point(struct sim *s, const char *point)
 	if (!p || s->failed)
 		return;
 	s->passes++;
+	p->passes++;
 	if (s->passes >= s->interrupt_at)
 		interrupt(s, point);
-	if (s->passes < s->kill_at || s->passes < p->safe_until_pass)
+	if (s->passes < s->kill_at || p->passes < p->safe_until_pass)
 		return;
 	s->kill_at = draw(s, s->plan.kill_every);
-	p->safe_until_pass = s->passes + SAFE_PASSES;
+	p->safe_until_pass = p->passes + SAFE_PASSES;
 	sim_say(s, "death of %d.%u at %s", (int)p->kind, p->index, point);
 	s->stats->kills++;
 	longjmp(p->death, 1);

@@ -44,22 +44,28 @@ static void launch(struct sim *s, const struct addr *from, const struct addr *to
 	sim_at(s, s->now_ms + s->plan.delay_ms + rng_below(&s->rng, s->plan.jitter_ms), EVENT_PACKET, k);
 }
 
+/* The rest of the text after the first occurrence of a word. */
+static struct str after(struct str text, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i + n < text.n; i++)
+		if (memcmp(text.p + i, word, n) == 0)
+			return str_from(text, i + n);
+	return STR_NONE;
+}
+
 static void tell(struct sim *s, const struct addr *from, const struct addr *to, const char *bytes, uint32_t length, const char *fate)
 {
 	char text[2 * ADDR_TEXT + 8];
 	struct out o = OUT(text, sizeof text);
-	struct str all = str_make(bytes, length), cseq = STR_NONE;
+	struct str all = str_make(bytes, length), cseq = after(all, "\nCSeq: "), call = after(all, "sip:a");
 
 	addr_print(&o, from);
 	out_lit(&o, " > ");
 	addr_print(&o, to);
-	for (size_t i = 0; i + 7 < length; i++)
-		if (memcmp(bytes + i, "\nCSeq: ", 7) == 0) {
-			cseq = str_from(all, i + 1);
-			cseq = str_trim(str_head(cseq, str_chr(cseq, '\n')));
-			break;
-		}
-	sim_say(s, "%.*s %.*s | %.*s%s", STR_FMT(out_done(&o)), STR_FMT(str_trim(str_head(all, str_chr(all, '\n')))), STR_FMT(cseq), fate);
+	sim_say(s, "[%.*s] %.*s %.*s | %.*s%s", STR_FMT(str_head(call, str_chr(call, '@'))), STR_FMT(out_done(&o)),
+		STR_FMT(str_trim(str_head(all, str_chr(all, '\n')))), STR_FMT(str_trim(str_head(cseq, str_chr(cseq, '\n')))), fate);
 }
 
 void network_send(struct sim *s, const struct addr *from, const struct addr *to, const void *bytes, uint32_t length)

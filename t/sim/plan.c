@@ -49,6 +49,9 @@ void plan_draw(struct plan *plan, struct rng *r, unsigned calls)
 		.setup_early_hangup_ms = PICK(r, 0, 0, 0, 30000, 60000),
 		.ring_timeout_ms = PICK(r, 180000, 180000, 20000),
 		.slots = PICK(r, 64, 256, 256),
-		.heap_bytes = PICK(r, 4u << 20, 8u << 20),
+		.heap_bytes = 12u << 20,
+		.tight = rng_permille(r, 50),
 	};
+	if (plan->tight)
+		plan->heap_bytes = 4u << 20;
 }

@@ -294,21 +294,22 @@ void proc_plan(struct sim *s, struct proc *p, uint64_t at_ms)
 	sim_at(s, at_ms, EVENT_TURN, p);
 }
 
-/* The kernel steers by Call-ID: every datagram of a call comes to the same worker. */
+/* The kernel steers by what looks like a Call-ID: all datagrams of a call to one worker. Where it finds none, by other bytes: the
+ * messages of a call then come to any, but the same bytes always to the same. */
+static struct str steering(const struct sim *s, const struct packet *k)
+{
+	struct str all = str_make(k->bytes, k->length);
+
+	for (size_t i = 0; i + 5 < all.n && !s->plan.steer_wrong; i++)
+		if (memcmp(all.p + i, "\nCal", 4) == 0)
+			return str_head(str_from(all, i), 26);
+	return all;
+}
+
 void proc_deliver(struct sim *s, struct packet *packet)
 {
-	uint32_t hash = 0;
-	struct proc *p;
+	struct proc *p = &s->procs[text_hash(steering(s, packet)) % s->plan.workers];
 
-	for (uint32_t i = 0; i + 4 < packet->length; i++)
-		if (memcmp(packet->bytes + i, "\nCal", 4) == 0) {
-			for (uint32_t k = i; k < packet->length && k < i + 26; k++)
-				hash = hash * 31 + (unsigned char)packet->bytes[k];
-			break;
-		}
-	if (s->plan.steer_wrong)
-		hash = (uint32_t)rng_next(&s->rng);
-	p = &s->procs[hash % s->plan.workers];
 	packet->next = NULL;
 	*p->tail = packet;
 	p->tail = &packet->next;

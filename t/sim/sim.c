@@ -7,7 +7,8 @@
 
 enum {
 	START_MS = 1000 * 1000,
-	DEEP_EVERY = 200,           /* events between two walks through the whole arena */
+	DEEP_EVERY = 1000,          /* events between two walks through the whole arena */
+	DEEP_RESTARTS = 10,         /* restarts between two of them */
 	ADMIN_PERMILLE = 100,       /* seeds in which an operator hangs up */
 	PATIENCE_MS = 3 * 3600 * 1000,
 };
@@ -203,6 +204,7 @@ static void happen(struct sim *s, const struct event *e)
 		proc_turn(s, p);
 		break;
 	case EVENT_RESTART:
+		s->restarts++;
 		proc_restart(s, p);
 		break;
 	case EVENT_CALL:
@@ -232,6 +234,8 @@ static uint64_t plan_calls(struct sim *s)
 
 static void run(struct sim *s, uint64_t until_ms)
 {
+	uint64_t restarts = s->restarts;
+
 	for (uint64_t n = 1; !s->failed; n++) {
 		uint64_t timer_ms = proc_timer_next(s);
 		if (!s->nevents && timer_ms == SHM_NEVER)
@@ -244,7 +248,10 @@ static void run(struct sim *s, uint64_t until_ms)
 			s->now_ms = timer_ms > s->now_ms ? timer_ms : s->now_ms;
 			proc_turn(s, &s->procs[s->plan.workers]);
 		}
-		invariant_check(s, n % DEEP_EVERY == 0);
+		invariant_check(s, n % DEEP_EVERY == 0 || (s->restarts > restarts && s->restarts % DEEP_RESTARTS == 0));
+		restarts = s->restarts;
+		if (s->now_ms > until_ms && s->plan.tight)
+			return;
 		if (s->now_ms > until_ms)
 			sim_fail(s, "it does not end: %u objects", shm_objects_used(s->shm));
 	}
@@ -258,6 +265,14 @@ static void settle(struct sim *s)
 	for (unsigned k = 0; k < 4 && !s->failed; k++)
 		for (unsigned i = 0; i < s->nprocs; i++)
 			proc_turn(s, &s->procs[i]);
+}
+
+/* For whoever looks into a failure. */
+static void say_counters(struct sim *s)
+{
+	for (unsigned i = 0; s->shm && i < CNT_COUNT; i++)
+		if (shm_counter(s->shm, (enum counter)i))
+			sim_say(s, "counter %s %llu", counter_name((enum counter)i), (unsigned long long)shm_counter(s->shm, (enum counter)i));
 }
 
 bool sim_run(struct sim *s, uint64_t seed, unsigned calls, bool verbose, struct stats *stats)
@@ -279,6 +294,7 @@ bool sim_run(struct sim *s, uint64_t seed, unsigned calls, bool verbose, struct 
 	}
 	stats->seeds++;
 	stats->virtual_ms += s->now_ms - START_MS;
+	say_counters(s);
 	world_close(s);
 	return !s->failed;
 }

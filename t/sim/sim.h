@@ -49,6 +49,7 @@ struct plan {
 	uint32_t max_call_duration_ms, setup_early_hangup_ms, ring_timeout_ms; /* 0 = off */
 	uint32_t slots;
 	uint32_t heap_bytes;
+	bool tight;                  /* the heap may run full: messages may find no room */
 };
 void plan_draw(struct plan *plan, struct rng *r, unsigned calls);
 
@@ -70,6 +71,7 @@ struct proc {
 	bool alive, inside;          /* inside: a turn of it is under way */
 	bool planned;                /* a turn stands in the event queue */
 	bool unfinished;             /* the journal's batch has entries that are not done */
+	uint64_t passes;             /* injection points passed */
 	uint64_t safe_until_pass;    /* no second death before: an object whose holder died twice is set aside */
 	jmp_buf death;
 	struct packet *head, **tail; /* its socket's queue in the kernel; survives it */
@@ -105,7 +107,7 @@ struct ua {
 	struct sim_call *call;
 	bool caller;
 	uint8_t state;
-	bool twin;                   /* the other branch of a fork */
+	bool forked, twin;           /* one end of a fork; the one that does not speak for it */
 	bool mute;                   /* takes requests and answers nothing */
 	bool never_ack;
 	bool late_offer;
@@ -125,7 +127,7 @@ struct ua {
 /* Why the server may end a call or fail it. */
 enum {
 	EXCUSE_CANCEL = 1, EXCUSE_BYE = 2, EXCUSE_GONE = 4, EXCUSE_NO_ACK = 8, EXCUSE_ADMIN = 16, EXCUSE_REJECT = 32,
-	EXCUSE_SILENT = 64, EXCUSE_MUTE = 128, EXCUSE_ODD = 256,
+	EXCUSE_SILENT = 64, EXCUSE_MUTE = 128, EXCUSE_FULL = 256, /* the heap ran full: G */
 };
 
 /* A transaction as the wire showed it. */
@@ -191,7 +193,7 @@ struct sim {
 	unsigned nprocs;
 	struct proc *running;
 	unsigned depth;
-	uint64_t passes;             /* injection points passed */
+	uint64_t passes, restarts;   /* of all processes */
 	uint64_t kill_at, interrupt_at;
 	uint64_t timer_last_ms;
 	uint64_t heap_idle_bytes;
@@ -253,6 +255,8 @@ void call_start(struct sim_call *c);
 /* The call that a message belongs to by the users in From and To; NULL. */
 struct sim_call *call_of(struct sim *s, const struct sip_msg *m);
 struct sim_call *call_by_id(struct sim *s, struct str call_id);
+/* Whether another end of the fork has answered the INVITE with a 2xx. */
+bool call_answered_elsewhere(const struct ua *ua, uint64_t branch);
 /* A datagram from us to a user agent. */
 void call_arrive(struct sim *s, const struct packet *packet);
 

@@ -5,7 +5,7 @@
 enum {
 	FALLBACK_MS = 60000, /* the other side hangs up so long after the one that should have */
 	SLACK_MS = 100,
-	FAIR = EXCUSE_CANCEL | EXCUSE_BYE | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ADMIN | EXCUSE_MUTE | EXCUSE_ODD,
+	FAIR = EXCUSE_CANCEL | EXCUSE_BYE | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ADMIN | EXCUSE_MUTE | EXCUSE_FULL,
 };
 
 static void plan_middle(struct ua *ua, uint32_t talk_ms)
@@ -83,32 +83,49 @@ void talk_denied(struct ua *ua, const struct ua_txn *t)
 	sim_fail(c->sim, "call %u lives, and its %.*s got 481", c->number, STR_FMT(sip_method_name((enum sip_method)t->method)));
 }
 
+/* RFC 3261 §13.3.1.4: who gets no ACK hangs up. */
+static void unacked(struct ua *ua)
+{
+	ua->state = UA_TALKING;
+	ua->call->excuse |= EXCUSE_NO_ACK;
+	ua_do(ua, ACT_BYE);
+}
+
 /* A transaction of a user agent ran out. Only a silent peer excuses that, and nothing where we are to answer ourselves. */
 void talk_unanswered(struct ua *ua, const struct ua_txn *t)
 {
 	struct sim_call *c = ua->call;
 	struct str name = sip_method_name((enum sip_method)t->method);
+	const char *side = ua->caller ? "caller" : "callee";
+	unsigned quiet = EXCUSE_GONE | EXCUSE_MUTE | EXCUSE_FULL;
+	bool first = t->method == SIP_INVITE && !ua->peer_tag[0];
 
 	if (ua->state == UA_GONE)
 		return;
-	if (t->client && (t->method == SIP_INVITE && !ua->peer_tag[0] ? true : !(c->excuse & (EXCUSE_GONE | EXCUSE_MUTE | EXCUSE_SILENT))))
-		sim_fail(c->sim, "call %u: the %s's %.*s got no final answer", c->number, ua->caller ? "caller" : "callee", STR_FMT(name));
-	else if (!t->client && t->status < 300)
-		sim_fail(c->sim, "call %u: the %s's 200 to INVITE got no ACK", c->number, ua->caller ? "caller" : "callee");
-	else if (!t->client)
-		sim_fail(c->sim, "call %u: the %s's %u to INVITE got no ACK", c->number, ua->caller ? "caller" : "callee", t->status);
+	if (t->client && (first ? !(c->excuse & EXCUSE_FULL) : !(c->excuse & (quiet | EXCUSE_SILENT))))
+		sim_fail(c->sim, "call %u: the %s's %.*s got no final answer", c->number, side, STR_FMT(name));
+	else if (!t->client && !(c->excuse & (t->status < 300 ? quiet | EXCUSE_NO_ACK : EXCUSE_FULL)))
+		sim_fail(c->sim, "call %u: the %s's %u to INVITE got no ACK", c->number, side, t->status);
+	else if (!t->client && ua->state == UA_ANSWERED)
+		unacked(ua);
 	if (t->method == SIP_BYE)
 		ua_over(ua);
 }
 
 /* ---- single acts */
 
+/* Whoever forked keeps a refusal of one end to itself. */
 static void initial(struct ua *ua, unsigned status, bool sdp)
 {
 	struct ua_txn *t = ua_open_invite(ua, false);
 
 	if (!t || ua->state != UA_SETUP)
 		return;
+	if (status >= 300 && ua->forked) {
+		ua->call->excuse |= EXCUSE_SILENT;
+		ua_over(ua);
+		return;
+	}
 	ua_answer(ua, t, status, sdp);
 	if (status < 200)
 		return;
@@ -122,12 +139,6 @@ static void initial(struct ua *ua, unsigned status, bool sdp)
 	ua_over(ua);
 }
 
-static void gone(struct ua *ua)
-{
-	ua->call->excuse |= EXCUSE_GONE;
-	ua->state = UA_GONE;
-}
-
 static void bye(struct ua *ua)
 {
 	if (ua->state != UA_TALKING || ua->bye_sent)
@@ -135,6 +146,27 @@ static void bye(struct ua *ua)
 	ua->bye_sent = true;
 	ua->call->excuse |= EXCUSE_BYE;
 	ua_send_request(ua, SIP_BYE, false);
+}
+
+/* Where both sides vanish without a word only a limit can end the call. */
+static bool all_alone(const struct ua *ua)
+{
+	const struct sim_call *c = ua->call;
+
+	for (unsigned i = 0; i < c->nuas; i++)
+		if (c->uas[i] != ua && c->uas[i]->state == UA_GONE)
+			return true;
+	return false;
+}
+
+static void gone(struct ua *ua)
+{
+	if (all_alone(ua) && !ua->call->sim->plan.max_call_duration_ms) {
+		bye(ua);
+		return;
+	}
+	ua->call->excuse |= EXCUSE_GONE;
+	ua->state = UA_GONE;
 }
 
 /* A response to nothing, with a branch that looks like one of ours. */

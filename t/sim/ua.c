@@ -398,16 +398,25 @@ static bool other_invite(struct ua *ua, const struct ua_txn *t)
 	return false;
 }
 
+/* Of a fork's ends one speaks for the proxy that forked, and only until one has answered (RFC 3261 §16.7). */
+static void canceled(struct ua *ua, struct ua_txn *t)
+{
+	struct ua_txn *invite = ua_server(ua, t->branch, SIP_INVITE);
+
+	if (!ua->twin)
+		ua_answer(ua, t, invite ? 200 : 481, false);
+	if (!invite || invite->status >= 200)
+		return;
+	if (!ua->twin && !call_answered_elsewhere(ua, t->branch))
+		ua_answer(ua, invite, 487, false);
+	if (ua->state == UA_SETUP)
+		ua_over(ua);
+}
+
 static void dialog_request(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 {
 	if (m->method == SIP_CANCEL) {
-		struct ua_txn *invite = ua_server(ua, t->branch, SIP_INVITE);
-		ua_answer(ua, t, invite ? 200 : 481, false);
-		if (invite && invite->status < 200) {
-			ua_answer(ua, invite, 487, false);
-			if (ua->state == UA_SETUP)
-				ua_over(ua);
-		}
+		canceled(ua, t);
 	} else if (m->method == SIP_BYE) {
 		talk_ended(ua);
 		ua_answer(ua, t, 200, false);

@@ -86,7 +86,7 @@ static void sent_response(struct sim_call *c, bool callee_side, const struct sip
 		c->got_slot = true;
 	if (m->status < 200)
 		return;
-	if (k->final && k->final != m->status)
+	if (k->final && k->final != m->status && !(c->excuse & EXCUSE_FULL))
 		sim_fail(c->sim, "call %u: %u after %u to the same %.*s", c->number, m->status, k->final,
 			 STR_FMT(sip_method_name(m->method)));
 	k->final = m->status;

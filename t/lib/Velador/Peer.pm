@@ -44,7 +44,7 @@ sub close {
 }
 
 sub addr { my $s = shift; return $s->{host} =~ /:/ ? "[$s->{host}]:$s->{port}" : "$s->{host}:$s->{port}" }
-sub uri  { my $s = shift; return 'sip:' . ($s->{user} // $s->{name}) . '@' . $s->addr }
+sub uri  { my $s = shift; return 'sip:' . ($s->{user} // $s->{name} =~ s/\W+/-/gr) . '@' . $s->addr }
 
 sub send {
 	my ($self, $bytes, $to) = @_;

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Reload: new calls get the new configuration, running ones keep theirs, a bad file changes nothing and says why, no call is lost.
+use strict;
+use warnings;
+use Test::More;
+use Velador qw(plan_of sipp sipp_ok wait_for);
+use Velador::Peer;
+
+my ($carrier, $second) = map { Velador::Peer->new(name => $_) } qw(carrier second);
+my $v = Velador->start(session => { max_call_duration => 3 }, plan_of(carrier => { address => $carrier->addr, prefix => 1 }));
+my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
+my ($a, $b) = $phone->call($carrier, user => '100');
+
+$v->change_ini('gateway second' => { role => 'callee', address => $second->addr, prefix => 2 }, session => { max_call_duration => 0 });
+my $before = $v->ctl('status');
+my ($status, $out, $err) = $v->ctl_raw('reload');
+is($status, 0, 'veladorctl reload') or diag($err);
+my ($c, $d) = $phone->call($second, user => '200');
+ok($phone->hang_up($c, $d), 'a new gateway takes calls as soon as veladorctl returns');
+my $after = $v->ctl('status');
+is_deeply([map { $_->{restarts} } @{ $after->{processes} }], [0, 1, 1, 1, 1, 1], 'every child was replaced once');
+is($after->{processes}[0]{pid}, $before->{processes}[0]{pid}, 'the supervisor was not');
+ok($phone->want('BYE', timeout => 5), 'a running call keeps its parameters: max_call_duration ends it');
+
+$v->change_ini(session => { ttl => 'long' }, 'gateway second' => { prefix => 3 });
+($status, $out, $err) = $v->ctl_raw('reload');
+is($status, 1, 'a bad file is refused');
+like($err, qr/\A[^\n]+velador\.ini:\d+: session\.ttl: [^\n]+\n\z/, 'with file, line and key');
+like($v->log_text, qr/velador\.ini:\d+: session\.ttl: .*\n.*nothing is changed/, 'in the log too');
+($c, $d) = $phone->call($second, user => '200');
+ok($phone->hang_up($c, $d), 'and nothing is changed');
+is($v->stat_of('reload_failures'), 1, 'it is counted');
+
+$v->change_ini(session => { ttl => 600 }, 'gateway third' => { role => 'callee', address => 'no-such-name.invalid', prefix => 4 });
+($status, $out, $err) = $v->ctl_raw('reload');
+is($status, 1, 'a new gateway whose name does not resolve is refused');
+like($err, qr/no-such-name\.invalid/, 'by name');
+
+$v->change_ini('gateway third' => { address => $second->addr }, velador => { max_calls => 3000, workers => 3 });
+kill 'HUP', $v->pid;
+ok(wait_for(sub { (() = $v->log_text =~ /the new configuration is in effect/g) == 2 }, 10, 'the reload'), 'SIGHUP reloads');
+like($v->log_text, qr/velador\.workers: .*restart/, 'what needs a restart is named');
+is(scalar(grep { $_->{kind} eq 'worker' } @{ $v->ctl('status')->{processes} }), 2, 'and stays');
+($c, $d) = $phone->call($second, user => '400');
+ok($phone->hang_up($c, $d), 'the rest is in effect');
+
+# Under load.
+my $port = Velador::free_port();
+$v->change_ini('gateway load' => { role => 'callee', address => "127.0.0.1:$port", prefix => 5 });
+is(($v->ctl_raw('reload'))[0], 0, 'one more gateway');
+my $uas = sipp(scenario => 'uas-basic', port => $port, count => 300, timeout => 40);
+my $uac = sipp(scenario => 'uac-basic', to => $v->addr, count => 300, rate => 100, timeout => 40, args => ['-d', 200, '-s', '500', '-l', 10000]);
+my $reloads = 0;
+$reloads += ($v->ctl_raw('reload'))[0] == 0 while !defined($uac->{status} = Velador::reap($uac->{pid}, 0));
+sipp_ok('300 calls under reloads', $uac, $uas) or $v->tell;
+cmp_ok($reloads, '>=', 5, "$reloads reloads during 300 calls");
+my $records = $v->wait_records(300, 20);
+is(scalar(grep { $_->{callee_gateway} && $_->{callee_gateway} eq 'load' && $_->{reason} eq 'normal' } @$records), 300, 'each call ended as it should');
+done_testing;
