@@ -76,6 +76,14 @@ static void draw_keys(struct shm_header *h)
 	close(fd);
 }
 
+static int64_t clock_ms(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 static void find_sections(struct shm *shm, char *base)
 {
 	struct shm_header *h = shm->header;
@@ -144,6 +152,7 @@ int shm_create(struct shm **shm, const char *path, const struct shm_params *para
 		return err;
 	}
 	draw_keys(sizes);
+	sizes->wall_offset_ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME);
 	memcpy(base, sizes, sizeof *sizes);
 	free(sizes);
 	s->header = base;

@@ -85,6 +85,8 @@ struct shm_header {
 	struct siphash_key key_index, key_check;
 	uint64_t procs_at, journals_at, slots_at, slot_hints_at, deadlines_at, summaries_at, index_at, endpoints_at;
 	uint64_t chunk_class_at, chunk_hints_at, heap_at;
+	int64_t wall_offset_ms;             /* CLOCK_REALTIME - CLOCK_BOOTTIME at creation, for who adopts the arena */
+	uint64_t reserved[15];
 
 	/* RCU. Writers: any, compare-and-swap by one. */
 	_Alignas(64) uint64_t epoch;

@@ -158,7 +158,7 @@ static void test_cseq_rack(void)
 	ok(sip_rack_parse(STR("4294967295 2147483647 X"), &r, &n, &m) == 0 && r == UINT32_MAX, "RFC3262-7.2: the largest");
 	is_u64(sip_rack_parse(STR("4294967296 1 X"), &r, &n, &m), ERR_RANGE, "RFC3262-7.2: too large");
 	ok(sip_rack_parse(STR("1 INVITE"), &r, &n, &m) == ERR_SYNTAX && sip_rack_parse(STR("1 2"), &r, &n, &m) == ERR_SYNTAX &&
-	   sip_rack_parse(STR(""), &r, &n, &m) == ERR_SYNTAX && sip_rack_parse(STR("1 2 INVITE x"), &r, &n, &m) == ERR_SYNTAX, "RFC3262-7.2: no RAck");
+	   sip_rack_parse(STR(""), &r, &n, &m) == ERR_SYNTAX && sip_rack_parse(STR("1;2 INVITE"), &r, &n, &m) == ERR_SYNTAX && sip_rack_parse(STR("1 2 INVITE x"), &r, &n, &m) == ERR_SYNTAX, "RFC3262-7.2: no RAck");
 }
 
 static void test_numbers(void)

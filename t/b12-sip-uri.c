@@ -55,6 +55,7 @@ static void test_user(void)
 	is_text(user_of("sip:+49-30;isub=7@h;user=phone"), "+4930", "RFC3261-19.1.6: a telephone-subscriber in a SIP URI");
 	is_text(user_of("sip:anna-maria@h"), "anna-maria", "a name keeps its dash");
 	is_text(user_of("sip:h"), "none", "no user");
+	is_text(user_of("tel:-.()"), "none", "nothing but separators");
 	is_text(user_of("tel:;x"), "none", "an empty number");
 	ok(sip_uri_parse(&u, STR("sip:12345@h")) == 0 && sip_uri_user(&u, small, sizeof small, &user) == ERR_SPACE, "a buffer too small");
 }

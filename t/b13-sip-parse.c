@@ -132,6 +132,8 @@ static void test_faults(void)
 	ok(parse_bytes(quoted, sizeof quoted - 1) == 0, "RFC4475-3.1.1.2: NUL as a quoted-pair");
 	static const char unquoted[] = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nX: \\\0 \"a\"\r\n\r\n";
 	ok(parse_bytes(unquoted, sizeof unquoted - 1) == ERR_SYNTAX, "a backslash outside quotes does not help it");
+	static const char pair[] = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nX: \"\\a\0b\"\r\n\r\n";
+	ok(parse_bytes(pair, sizeof pair - 1) == ERR_SYNTAX, "a NUL in quotes that is no quoted-pair");
 	static const char start[] = "OPTIONS sip:b\0@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\n\r\n";
 	ok(parse_bytes(start, sizeof start - 1) == ERR_SYNTAX, "a NUL in the start line");
 	static const char body[] = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\n\r\n\0\r\0\n";

@@ -86,6 +86,8 @@ static void test_bad(void)
 	refused("To", "To: < sip:b@h>\n", "Bad To", "RFC4475-3.1.2.14");
 	refused("From", "From: <sip:a@h>;tag=\"a b\"\n", "Bad From", "RFC3261-25.1, a tag that is no token");
 	refused("From", "From: <sip:a@h>;tag=\"a\n b\"\n", "Bad From", "RFC3261-25.1, a folded tag");
+	refused("To", "To: <sip:b@h>;tag\n", "Bad To", "RFC3261-25.1, a tag without a value");
+	refused("To", "To: <sip:b@h>;tag=;x\n", "Bad To", "RFC3261-25.1, an empty tag");
 	refused("To", "To: <b>\n", "Bad To", "RFC3261-20.39, no scheme");
 	refused("Call-ID", "Call-ID: a b\n", "Bad Call-ID", "RFC3261-20.8, two words");
 	refused("Call-ID", "Call-ID:\n", "Bad Call-ID", "RFC3261-20.8, empty");

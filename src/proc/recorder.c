@@ -21,6 +21,7 @@ enum {
 	TEXT_BYTES = 1 << 20,
 	LINE_BYTES = 64 * 1024,   /* room kept for one more record */
 	BATCHES_A_TURN = 16,
+	SCAN_SLOTS = 1 << 16,     /* objects looked at in one go */
 };
 
 struct recorder {
@@ -31,6 +32,7 @@ struct recorder {
 	int fd;                            /* -1 = not open */
 	struct shm_record_file file;       /* offset: up to where the file is committed */
 	bool failing;                      /* said so in the log */
+	uint32_t scan_at;                  /* objects below were looked at; see rec_scan */
 	/* the batch; kept until it is written */
 	uint32_t slots[BATCH], generations[BATCH];
 	unsigned n;
@@ -126,6 +128,11 @@ static bool rec_has(const struct recorder *r, uint32_t slot, uint32_t generation
 	return false;
 }
 
+static bool rec_has_room(const struct recorder *r)
+{
+	return r->n < BATCH && r->text.n + LINE_BYTES < sizeof r->bytes;
+}
+
 /* A notice may come twice, or for a call whose record a predecessor has written. */
 static void rec_take(struct recorder *r, uint32_t slot, uint32_t generation)
 {
@@ -142,13 +149,26 @@ static void rec_take(struct recorder *r, uint32_t slot, uint32_t generation)
 	r->generations[r->n++] = generation;
 }
 
+/* A dead predecessor had taken notices that it did not live to commit: once, all objects are asked whether they wait for their record. */
+static void rec_scan(struct recorder *r)
+{
+	const struct shm *shm = r->child.core.shm;
+	uint32_t end = shm_slots(shm) - r->scan_at > SCAN_SLOTS ? r->scan_at + SCAN_SLOTS : shm_slots(shm), generation;
+
+	for (; r->scan_at < end && rec_has_room(r); r->scan_at++) {
+		const struct shm_state *state = shm_peek(shm, r->scan_at, 0, &generation);
+		if (state && (state->flags & SHM_STATE_RECORD))
+			rec_take(r, r->scan_at, generation);
+	}
+}
+
 static void rec_gather(struct recorder *r)
 {
 	uint32_t slot, generation;
 
+	rec_scan(r);
 	for (unsigned p = 0; p < SHM_PROCS_MAX; p++)
-		while (r->n < BATCH && r->text.n + LINE_BYTES < sizeof r->bytes &&
-		       shm_notice_next(r->child.self, p, &slot, &generation))
+		while (rec_has_room(r) && shm_notice_next(r->child.self, p, &slot, &generation))
 			rec_take(r, slot, generation);
 }
 
@@ -157,7 +177,7 @@ static bool rec_batch(struct recorder *r)
 {
 	rec_gather(r);
 	if (r->n == 0)
-		return false;
+		return r->scan_at < shm_slots(r->child.core.shm);
 	rec_follow(r);
 	if (r->fd < 0 && rec_open(r))
 		return false;

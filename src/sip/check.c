@@ -27,7 +27,8 @@ static struct verdict check_presence(const struct sip_msg *m)
 	return good;
 }
 
-/* From and To: a name-addr whose URI is one. The tag is optional (RFC 2543); it is written into other messages, so it must be of one piece. */
+/* From and To: a name-addr whose URI is one. The tag is optional (RFC 2543); it is written into other messages, so it must be of one piece;
+ * to an empty one no tag could be added. */
 static int check_party(struct str value, struct str *tag)
 {
 	struct sip_nameaddr na;
@@ -36,8 +37,9 @@ static int check_party(struct str value, struct str *tag)
 	if (sip_nameaddr_parse(&na, value) || na.star || sip_uri_parse(&uri, na.uri))
 		return ERR_SYNTAX;
 	*tag = STR_NONE;
-	sip_param(na.params, STR("tag"), tag);
-	return sip_span(*tag, SIP_C_VALUE) == tag->n ? 0 : ERR_SYNTAX;
+	if (sip_param(na.params, STR("tag"), tag) && (!tag->n || sip_span(*tag, SIP_C_VALUE) != tag->n))
+		return ERR_SYNTAX;
+	return 0;
 }
 
 /* Call-ID = word [ "@" word ]; any text without white space is taken. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What one change of an object costs, and one look at it. Not part of make check. */
-#include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "shm/shm.h"
@@ -34,6 +36,37 @@ static void commit(struct shm_step *step, uint64_t deadline_ms)
 static void report(const char *what, uint64_t from_ns, unsigned n)
 {
 	printf("%-48s %8.1f ns\n", what, (double)(now_ns() - from_ns) / n);
+	fflush(stdout);
+}
+
+/* Two workers at once, each on objects of its own. */
+static void contend(struct shm *shm, uint32_t live, unsigned n)
+{
+	for (unsigned w = 1; w <= 2; w++) {
+		struct shm_self *self;
+		struct shm_step step;
+		uint64_t from;
+
+		if (fork() != 0)
+			continue;
+		if (shm_self_claim(&self, shm, SHM_WORKER, w))
+			_exit(1);
+		from = now_ns();
+		for (unsigned i = 0; i < n; i++) {
+			while (shm_step_begin(&step, self, (i % (live / 2)) * 2 + w - 1, 0)) {
+				shm_rcu_quiescent(self); /* limbo is full: the other one was put to sleep by the scheduler */
+				sched_yield();
+			}
+			commit(&step, 1000000 + i % 5000);
+			if (i % 8 == 0)
+				shm_rcu_quiescent(self);
+		}
+		report("two processes at once, quiescent each 8", from, n);
+		shm_self_leave(self);
+		_exit(0);
+	}
+	while (wait(NULL) > 0)
+		continue;
 }
 
 int main(int argc, char **argv)
@@ -46,6 +79,8 @@ int main(int argc, char **argv)
 	uint64_t from, used, all, seed = 1, sum = 0;
 	unsigned n = 2000000;
 
+	if (!params.heap_bytes)
+		params.heap_bytes = (80ull << 20) + (uint64_t)slots * 1472; /* with room for two full limbo lists */
 	if (shm_create(&shm, argc > 3 ? argv[3] : NULL, &params) || shm_self_claim(&self, shm, SHM_WORKER, 0))
 		return 1;
 	from = now_ns();
@@ -84,6 +119,9 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < 1000; i++)
 		sum += shm_board_next(shm);
 	report("idle look over the board", from, 1000);
+	fflush(stdout);
+	shm_rcu_offline(self);
+	contend(shm, live < 2000 ? live : 2000, n);
 	shm_close(shm, true);
 	return sum == 0;
 }

@@ -172,6 +172,13 @@ sub reply {
 	return $self->send(Velador::Message::bytes("SIP/2.0 $status " . ($o{reason} // $phrase{$status} // 'Whatever'), \@h, $body), $request->{from});
 }
 
+# ACKs a refusal of any INVITE of this peer's, from nothing but the response (RFC 3261 §17.1.1.3).
+sub ack_refusal {
+	my ($self, $response, $uri) = @_;
+	return $self->send(Velador::Message::bytes('ACK ' . ($uri // "sip:$self->{to}") . ' SIP/2.0', [['Via', $response->h('Via')], ['Max-Forwards', 70], ['From', $response->h('From')],
+		['To', $response->h('To')], ['Call-ID', $response->call_id], ['CSeq', $response->cseq . ' ACK']]));
+}
+
 sub sdp {
 	my ($self, %o) = @_;
 	my $v = $self->{host} =~ /:/ ? 'IP6' : 'IP4';
