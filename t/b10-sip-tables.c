@@ -118,6 +118,12 @@ static void test_reasons(void)
 	is_str(sip_reason(299), STR("Unknown"), "a code without a phrase");
 }
 
+static void test_options(void)
+{
+	ok(sip_option_known(STR("100rel")) && sip_option_known(STR("Timer")), "RFC3261-19.2: registered option tags, in any case");
+	ok(!sip_option_known(STR("never-heard-of")) && !sip_option_known(STR_NONE), "RFC3261-19.2: others are unknown");
+}
+
 static void test_flags(void)
 {
 	unsigned good = 0;
@@ -134,6 +140,7 @@ int main(int argc, char **argv)
 	test_headers();
 	test_methods();
 	test_reasons();
+	test_options();
 	test_flags();
 	return tap_done();
 }
