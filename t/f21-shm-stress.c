@@ -366,8 +366,10 @@ static void bury_all(void)
 	for (unsigned turn = 0; turn < 3; turn++)
 		for (unsigned i = 0; i < CHILDREN; i++)
 			shm_rcu_quiescent(all[i]);
-	for (unsigned i = 0; i < CHILDREN; i++)
+	for (unsigned i = 0; i < CHILDREN; i++) {
 		shm_self_leave(all[i]);
+		shm_self_free(all[i]);
+	}
 }
 
 int main(void)
