@@ -222,8 +222,30 @@ static bool find_by_index(const struct core *core, const struct sip_msg *m, uint
 	return find(core, &want, slot, generation);
 }
 
+/* Whether a CANCEL to nothing is still to wait for its INVITE. More than a few at once do not: a flood of them must not fill the deferred list. */
+static bool cancel_waits(struct core *core, uint64_t key)
+{
+	struct core_early *room = NULL;
+
+	for (unsigned i = 0; i < CORE_EARLY_CANCELS; i++) {
+		struct core_early *e = &core->early[i];
+		if (e->key == key) {
+			if (core->now_ms >= e->until_ms)
+				e->key = 0;
+			return e->key;
+		}
+		if (!e->key || core->now_ms > e->until_ms + 20 * CORE_EARLY_MS)
+			room = e;
+	}
+	if (room)
+		*room = (struct core_early){ key, core->now_ms + CORE_EARLY_MS };
+	return room;
+}
+
 static int initial(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
+	if (m->method == SIP_CANCEL && cancel_waits(core, server_key(core, m)))
+		return ERR_BUSY;
 	if (m->method == SIP_ACK || m->method == SIP_CANCEL) {
 		no_dialog(core, d, m);
 		return 0;
@@ -365,6 +387,8 @@ bool core_same_call(const struct shm_datagram *a, const struct shm_datagram *b)
 	struct sip_msg x, y;
 
 	if (sip_parse(&x, a->bytes, a->length, &why) || sip_parse(&y, b->bytes, b->length, &why))
+		return false;
+	if (x.method == SIP_CANCEL && y.method == SIP_INVITE && !y.status) /* it may be the very INVITE that the CANCEL waits for */
 		return false;
 	return str_eq(sip_value(&x, SIP_H_CALL_ID), sip_value(&y, SIP_H_CALL_ID));
 }

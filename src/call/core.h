@@ -15,6 +15,13 @@ struct core_listen {
 	struct addr advertised;
 };
 
+/* CANCELs whose INVITE is not there yet: the network may bring them in the wrong order. Each waits a moment before its 481. */
+enum { CORE_EARLY_CANCELS = 16, CORE_EARLY_MS = 50 };
+struct core_early {
+	uint64_t key;                /* of its transaction; 0 = unused */
+	uint64_t until_ms;
+};
+
 struct core {
 	struct shm *shm;
 	struct shm_self *self;
@@ -29,11 +36,12 @@ struct core {
 	uint64_t resumed_ms;         /* when the timer process came back after an absence of over 5 s; 0 = it was never away */
 	uint64_t (*random)(void *arg);
 	void *random_arg;
+	struct core_early early[CORE_EARLY_CANCELS]; /* private to the process; lost with it, and then they wait once more */
 };
 
 /* Handles one datagram. Its effects are published and its sends queued in the outbox when this returns 0.
- * Returns 0 (also for everything that was refused or dropped: counted); ERR_BUSY where the call is held by another process:
- * defer the datagram and every later one of the same call.
+ * Returns 0 (also for everything that was refused or dropped: counted); ERR_BUSY where the call is held by another process, and for a CANCEL
+ * that waits for its INVITE: defer the datagram and every later one of the same call.
  * Context: worker, simulator; RCU online. Needs room for 2 * SHM_SENDS_MAX entries in the outbox. */
 int core_receive(struct core *core, const struct shm_datagram *datagram);
 
