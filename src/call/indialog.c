@@ -176,7 +176,7 @@ static void answer_here(struct work *w, const struct sip_msg *m, struct txn *s)
 	leg_set_dialog(w, s->leg, leg_refreshed(w, s->leg, m));
 	leg_learn(&w->call.leg[s->leg], m);
 	session_answer(w, s, &lines);
-	put_contact(w, s->leg, &lines);
+	leg_put_contact(w, s->leg, &lines);
 	server_answer(w, s, 200, STR_NONE, lines.overflow ? STR_NONE : out_done(&lines));
 }
 

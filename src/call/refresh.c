@@ -54,7 +54,7 @@ static void send_own(struct work *w, unsigned leg, enum sip_method method, enum 
 	t->flags = body.n ? TXN_HAD_OFFER : 0;
 	t->cseq = leg_cseq(l, 1);
 	session_ask(w, t, &lines);
-	put_contact(w, leg, &lines);
+	leg_put_contact(w, leg, &lines);
 	if (make_request(w, method, leg, t, out_done(&lines), STR("Content-Type: application/sdp\r\n"), body, buf, sizeof buf, &n))
 		w->full = true;
 	else

@@ -300,7 +300,7 @@ int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *
 	return write_request(&x, &lines, buf, cap, n);
 }
 
-void put_contact(struct work *w, unsigned leg, struct out *lines)
+void leg_put_contact(struct work *w, unsigned leg, struct out *lines)
 {
 	out_lit(lines, "Contact: <");
 	put_contact_uri(lines, w, leg);
