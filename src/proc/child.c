@@ -17,6 +17,7 @@
 enum {
 	PULSE_MS = 1000,       /* an idle child still shows that it lives */
 	ROOM = 2 * SHM_SENDS_MAX,
+	BATCH = 64,            /* as many as one system call takes: waiting for more gains nothing */
 	BLOCKED_MS = 100,      /* longest wait for a full socket buffer */
 };
 
@@ -128,7 +129,8 @@ static void refused(void *arg, const struct addr *to, const void *bytes, uint32_
 {
 	struct child *c = arg;
 
-	core_transport_error(&c->core, to, bytes, length);
+	if (shm_outbox_count(c->self) <= SHM_OUTBOX - ROOM) /* else its timer finds out */
+		core_transport_error(&c->core, to, bytes, length);
 }
 
 static void fill_core(struct child *c)
@@ -205,6 +207,8 @@ void child_make_room(struct child *c)
 {
 	unsigned blocked = 0;
 
+	if (shm_outbox_count(c->self) < BATCH || udp_flush(&c->sender, &blocked) == 0)
+		return;
 	for (int i = 0; i < BLOCKED_MS && shm_outbox_count(c->self) > SHM_OUTBOX - ROOM; i++) {
 		if (udp_flush(&c->sender, &blocked) == 0)
 			return;

@@ -24,6 +24,7 @@ static void ctl_close(struct ctl_client *c)
 {
 	c->element = NULL;
 	c->reload_number = 0;
+	ctl_check_stop(c);
 	if (!uv_is_closing((uv_handle_t *)&c->pipe))
 		uv_close((uv_handle_t *)&c->pipe, on_closed);
 }
@@ -51,7 +52,7 @@ static void ctl_fill(struct ctl_client *c)
 
 static void on_written(uv_write_t *request, int status);
 
-static void ctl_send(struct ctl_client *c)
+void ctl_send(struct ctl_client *c)
 {
 	uv_buf_t buf = uv_buf_init(c->chunk, (unsigned)c->o.n);
 
@@ -143,7 +144,7 @@ static void on_connection(uv_stream_t *listener, int status)
 		c++;
 	if (c == control->client + CTL_CLIENTS) /* libuv asks again at the next accept; it waits in the kernel */
 		return;
-	*c = (struct ctl_client){ .control = control, .used = true };
+	*c = (struct ctl_client){ .control = control, .used = true, .helper_fd = -1 };
 	uv_pipe_init(&control->child.loop, &c->pipe, 0);
 	c->pipe.data = c->write.data = c;
 	control->nclients++;

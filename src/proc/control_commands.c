@@ -235,7 +235,7 @@ static int ctl_stats(struct ctl_client *c, struct str arg, char why[CTL_WHY])
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------ reload, check, later ones */
+/* ------------------------------------------------------------------------------------------ reload, later ones */
 static int ctl_reload(struct ctl_client *c, struct str arg, char why[CTL_WHY])
 {
 	struct sup_request request = { .asker = getpid(), .number = ++c->control->reload_number };
@@ -245,27 +245,6 @@ static int ctl_reload(struct ctl_client *c, struct str arg, char why[CTL_WHY])
 		return ctl_fail(why, ERR_SYSTEM, "the supervisor takes no requests");
 	c->reload_number = request.number;
 	return ERR_BUSY;
-}
-
-static void on_problem(void *arg, const char *text)
-{
-	struct out *o = arg;
-
-	if (o->n + 2 * strlen(text) + 1024 < o->cap)
-		json_str(o, str_of(text));
-}
-
-static int ctl_check(struct ctl_client *c, struct str arg, char why[CTL_WHY])
-{
-	(void)arg;
-	(void)why;
-	json_object_open(&c->o);
-	json_key(&c->o, "problems");
-	json_array_open(&c->o);
-	shm_check(c->control->child.h->shm, false, on_problem, &c->o);
-	json_array_close(&c->o);
-	json_object_close(&c->o);
-	return 0;
 }
 
 static int ctl_empty(struct ctl_client *c, struct str arg, char why[CTL_WHY])

@@ -33,6 +33,9 @@ struct ctl_client {
 	uint32_t at, end;
 	bool begun;                /* an element was written */
 	uint32_t reload_number;    /* waits for the supervisor's answer; 0 = no */
+	uv_poll_t helper;          /* waits for a helper's output, when helper_fd >= 0 */
+	int helper_fd;
+	pid_t helper_pid;
 };
 
 struct control {
@@ -48,5 +51,12 @@ struct control {
 /* Carries out a request line. Returns 0 with the answer's JSON (or its beginning, see element) in c->o; ERR_BUSY when the answer comes
  * later; else an error code and the reason in why. */
 int ctl_command(struct ctl_client *c, struct str line, char why[CTL_WHY]);
+
+/* Gives the client the answer that is in c->o, as it is. */
+void ctl_send(struct ctl_client *c);
+
+/* control_check.c: walks the arena in a process of its own, since it may take seconds; returns as ctl_command(). */
+int ctl_check(struct ctl_client *c, struct str arg, char why[CTL_WHY]);
+void ctl_check_stop(struct ctl_client *c);
 
 #endif

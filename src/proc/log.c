@@ -45,11 +45,6 @@ int log_open(const char *target, enum conf_log_level level)
 	return 0;
 }
 
-void log_level_set(enum conf_log_level level)
-{
-	log_most = level;
-}
-
 void log_name(const char *name)
 {
 	snprintf(log_who, sizeof log_who, "%s", name);

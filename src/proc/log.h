@@ -11,9 +11,6 @@
  * Returns 0 or ERR_SYSTEM (errno; the former target stays). Called again it changes over. */
 int log_open(const char *target, enum conf_log_level level);
 
-/* The level alone, at a reload. */
-void log_level_set(enum conf_log_level level);
-
 /* Who speaks: "supervisor", "worker 0"; kept by copy. */
 void log_name(const char *name);
 

@@ -152,7 +152,8 @@ static int sup_take(struct supervisor *s, char *why, size_t bytes)
 	conf_free(h->conf);
 	h->conf = fresh;
 	h->route = route;
-	log_level_set(fresh->velador.log_level);
+	if (log_open(fresh->velador.log, fresh->velador.log_level)) /* opened anew: it may have been rotated */
+		log_warning("velador.log = %s: cannot be opened again; the old one is kept", fresh->velador.log);
 	return 0;
 }
 

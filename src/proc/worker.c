@@ -133,7 +133,8 @@ static void wrk_watch(struct wrk_socket *s)
 	uv_poll_start(&s->poll, UV_READABLE | (s->writable ? UV_WRITABLE : 0), on_socket);
 }
 
-/* libuv stops a handle on which the kernel reports an error; the error queue is read, and the watch renewed. */
+/* libuv stops a handle on which the kernel reports an error; the error queue is read, an error without entry there cleared by receiving, and the
+ * watch renewed. */
 static void on_socket(uv_poll_t *handle, int status, int events)
 {
 	struct wrk_socket *s = handle->data;
@@ -142,6 +143,7 @@ static void on_socket(uv_poll_t *handle, int status, int events)
 	child_wake(&w->child);
 	if (status < 0) {
 		udp_errors(&w->child.sender, s->fd);
+		wrk_receive(w, s);
 		wrk_watch(s);
 		return;
 	}
