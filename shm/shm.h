@@ -76,7 +76,7 @@ const struct siphash_key *shm_key_check(const struct shm *shm);
 uint32_t shm_slots(const struct shm *shm);
 /* Bytes of heap in use by live blocks and in all; for stats and tests. */
 void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes);
-/* Objects not free, and those whose state bears SHM_STATE_LIVE (kept by commit, recounted by repair). */
+/* Objects not free, and those whose state bears SHM_STATE_LIVE: sums over the processes, exact between commits. */
 uint32_t shm_objects_used(const struct shm *shm);
 uint32_t shm_objects_live(const struct shm *shm);
 
@@ -84,10 +84,11 @@ uint32_t shm_objects_live(const struct shm *shm);
 /* Claims process slot `index` of `kind` (workers 0..workers_max-1; the others have one each) for the calling process: first repairs
  * what the dead predecessor left (see shm_repair), then raises the incarnation and notes pid. The predecessor must have been
  * waited for. Journal, outbox and deferred messages of the predecessor remain, for the caller to finish BEFORE its first
- * shm_rcu_quiescent(). Returns 0 or ERR_RANGE. Owns: *self is malloc'ed, freed by shm_self_free (never by a crash). */
+ * shm_rcu_quiescent(). The caller is online then. Returns 0, ERR_RANGE, ERR_SYSTEM (no memory). Owns: *self is malloc'ed, freed by shm_self_free (never by a crash). */
 int shm_self_claim(struct shm_self **self, struct shm *shm, enum shm_kind kind, unsigned index);
 void shm_self_free(struct shm_self *self);
-/* Leaves in order: outbox and journal empty, no object held; the slot becomes idle. */
+/* Leaves in order: outbox and journal empty, no object held; the slot becomes idle. A slot whose process died and gets no successor
+ * must be claimed and left once by a repair child, for until then the dead one counts as a reader. */
 void shm_self_leave(struct shm_self *self);
 struct shm *shm_self_shm(const struct shm_self *self);
 unsigned shm_self_slot(const struct shm_self *self);
@@ -119,7 +120,8 @@ uint64_t shm_counter(const struct shm *shm, enum counter c);
 
 /* ------------------------------------------------------------------------------------------ A, E: RCU */
 /* Readers hold what they found until they next announce a quiescent state. online/offline around sleeping; quiescent once a loop
- * turn, after the outbox is empty. Each is a full barrier. quiescent also gives back retired blocks whose grace period is over. */
+ * turn, after the outbox is empty (while it is not, quiescent and offline announce nothing, since it reads blocks). Each is a full barrier.
+ * quiescent also gives back retired blocks whose grace period is over. */
 void shm_rcu_online(struct shm_self *self);
 void shm_rcu_offline(struct shm_self *self);
 void shm_rcu_quiescent(struct shm_self *self);
@@ -196,11 +198,12 @@ struct shm_step {
 };
 
 /* Takes an object. Tries a bounded number of times.
- * Returns 0; ERR_BUSY (another holds it: defer, or next tick); ERR_STALE (freed meanwhile, or another generation; 0 = any). */
+ * Returns 0; ERR_BUSY (another holds it, or our outbox or limbo has no room for a step: defer, or next tick); ERR_STALE (freed meanwhile, or another generation; 0 = any). */
 int shm_step_begin(struct shm_step *step, struct shm_self *self, uint32_t slot, uint32_t generation);
 /* Takes a free slot for a new object. Returns 0 or ERR_FULL. */
 int shm_step_begin_new(struct shm_step *step, struct shm_self *self);
-/* Allocates a block for the new state. Returns 0, ERR_FULL (arena or the step's list), ERR_RANGE. The payload is not cleared. */
+/* Allocates a block for the new state; one that is neither the state nor in its refs lives until our next quiescent state
+ * (room for bytes that are sent once and not kept). Returns 0, ERR_FULL (arena or the step's list), ERR_RANGE. The payload is not cleared. */
 int shm_step_alloc(struct shm_step *step, size_t bytes, shm_ref *ref, void **payload);
 /* Publishes new_state (a block of this step whose head is filled in; allocations of this step that are in its refs stay, the others are
  * given back; blocks of the old state's refs that the new one lacks are retired). Arms the deadline board, keeps index and counts,
