@@ -91,6 +91,7 @@ struct leg {
 struct fork {
 	uint64_t tag_hash;
 	shm_ref dialog;
+	uint32_t cseq_remote[2]; /* highest number of the caller's and of the callee's own requests in it; 0 = none yet */
 };
 
 /* What lies in the arena behind struct shm_state: this up to `fork`, then nforks forks, then ntxns transactions. */
@@ -190,6 +191,8 @@ int handle_of_contact(struct handle *h, const struct core *core, struct str user
 
 /* ------------------------------------------------------------------------------------------ transactions of a call (txns.c) */
 struct txn *call_txn_by_id(struct call *c, uint16_t id);
+/* A number for a transaction or an ACK's branch; never 0. */
+uint16_t call_next_id(struct call *c);
 /* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
 struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg);
 /* "Contact: <…>" with our address on a leg. */

@@ -13,12 +13,34 @@ static uint64_t key_of(const struct core *core, struct str call_id, struct str t
 	return siphash_strs(shm_key_index(core->shm), part, 2) | 1;
 }
 
-/* What a candidate is asked: whether this is the call meant. */
+/* Which leg's dialog a request belongs to (RFC 3261 §12.2.2): Call-ID and both tags. Of several early dialogs only the one that was answered lives on.
+ * -1 = none. */
+static int leg_of(const struct core *core, struct call *c, uint64_t key, const struct sip_msg *m)
+{
+	uint64_t to = tag_hash(core, m->to_tag), from = tag_hash(core, m->from_tag);
+	struct str call_id = m->call_id;
+
+	if (key_of(core, call_id, m->from_tag) == key && (c->callee_tag ? to == c->callee_tag : fork_find(c, to) != NULL))
+		return LEG_A;
+	if (c->flags & CALL_OWN_ID && str_eq(call_id, strings_get(core->shm, c->leg[LEG_B].dialog, DIALOG_CALL_ID)))
+		call_id = strings_get(core->shm, c->leg[LEG_A].dialog, DIALOG_CALL_ID);
+	if (key_of(core, call_id, m->to_tag) == key && (c->callee_tag ? from == c->callee_tag : fork_find(c, from) != NULL))
+		return LEG_B;
+	return -1;
+}
+
+/* What a candidate is asked: whether this is the call meant. Several may share Call-ID and From tag (spirals, an INVITE with credentials after one without). */
 struct wanted {
 	uint64_t key;      /* as the index has it */
-	uint64_t server;   /* a server transaction with this key… */
-	enum sip_method method; /* …and method, where server != 0 */
+	uint64_t server;   /* a server transaction with this key; 0 = the dialog of m */
+	const struct sip_msg *m;
 };
+
+/* The method of the transaction that a request belongs to. */
+static enum sip_method server_method(const struct sip_msg *m)
+{
+	return m->method == SIP_ACK || m->method == SIP_CANCEL ? SIP_INVITE : m->method;
+}
 
 static bool fits(const struct core *core, uint32_t slot, const struct wanted *want, uint32_t *generation)
 {
@@ -27,11 +49,11 @@ static bool fits(const struct core *core, uint32_t slot, const struct wanted *wa
 
 	if (!s || (s->key[0] != want->key && s->key[1] != want->key))
 		return false;
-	if (!want->server)
-		return true;
 	if (call_load(core->shm, slot, *generation, &c, NULL))
 		return false;
-	return server_find(&c, want->server, want->method) != NULL;
+	if (!want->server)
+		return leg_of(core, &c, s->key[0], want->m) >= 0;
+	return server_find(&c, want->server, server_method(want->m)) != NULL;
 }
 
 static bool find(const struct core *core, const struct wanted *want, uint32_t *slot, uint32_t *generation)
@@ -108,23 +130,6 @@ static void request_in_call(struct work *w, const struct sip_msg *m, uint64_t ke
 	indialog_request(w, m, leg);
 }
 
-/* Which leg's dialog a request belongs to (RFC 3261 §12.2.2): Call-ID and both tags. -1 = none. */
-static int leg_of(struct work *w, const struct sip_msg *m)
-{
-	const struct core *core = w->core;
-	uint64_t to = tag_hash(core, m->to_tag), from = tag_hash(core, m->from_tag);
-	struct call *c = &w->call;
-	struct str call_id = m->call_id;
-
-	if (key_of(core, call_id, m->from_tag) == w->step.old->key[0] && (to == c->callee_tag || fork_find(c, to)))
-		return LEG_A;
-	if (c->flags & CALL_OWN_ID && str_eq(call_id, strings_get(core->shm, c->leg[LEG_B].dialog, DIALOG_CALL_ID)))
-		call_id = strings_get(core->shm, c->leg[LEG_A].dialog, DIALOG_CALL_ID);
-	if (key_of(core, call_id, m->to_tag) == w->step.old->key[0] && (from == c->callee_tag || fork_find(c, from)))
-		return LEG_B;
-	return -1;
-}
-
 static int commit(struct work *w, const struct sip_msg *m)
 {
 	if (work_commit(w) == ERR_FULL && !m->status)
@@ -180,8 +185,8 @@ static int in_dialog(struct core *core, const struct shm_datagram *d, const stru
 		refuse_stranger(core, d, m);
 		return 0;
 	}
-	leg = leg_of(&w, m);
-	if (leg < 0 && !server_find(&w.call, key, m->method == SIP_ACK || m->method == SIP_CANCEL ? SIP_INVITE : m->method)) {
+	leg = leg_of(core, &w.call, w.step.old->key[0], m);
+	if (leg < 0 && !server_find(&w.call, key, server_method(m))) {
 		work_abort(&w);
 		no_dialog(core, d, m);
 		return 0;
@@ -208,7 +213,7 @@ static bool find_by_index(const struct core *core, const struct sip_msg *m, uint
 	struct wanted want = {
 		.key = key_of(core, m->call_id, m->from_tag),
 		.server = server,
-		.method = m->method == SIP_ACK || m->method == SIP_CANCEL ? SIP_INVITE : m->method,
+		.m = m,
 	};
 
 	if (find(core, &want, slot, generation))

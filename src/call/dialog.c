@@ -147,6 +147,8 @@ struct fork *fork_of(struct work *w, const struct sip_msg *response)
 	f = &c->fork[c->nforks++];
 	f->tag_hash = hash;
 	f->dialog = dialog_of_response(w, response);
+	f->cseq_remote[LEG_A] = c->leg[LEG_A].cseq_remote;
+	f->cseq_remote[LEG_B] = 0;
 	return f;
 }
 
@@ -159,7 +161,9 @@ void leg_next_hop(struct work *w, unsigned leg, const struct txn *t, struct addr
 {
 	struct leg *l = &w->call.leg[leg];
 
-	if (leg == LEG_B && t->fork && t->fork <= w->call.nforks)
+	if (txn_is_client(t) && t->target)
+		dialog_next_hop(w, t->target, &t->remote, to);
+	else if (leg == LEG_B && t->fork && t->fork <= w->call.nforks)
 		dialog_next_hop(w, w->call.fork[t->fork - 1].dialog, &l->source, to);
 	else
 		*to = l->remote;

@@ -132,12 +132,26 @@ static void bye_in_setup(struct work *w, struct txn *s)
 	cancel_attempts(w, STR_NONE);
 }
 
+/* To the other side; its sender gets an answer from us where that side is silent. */
+static void bye_relay(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	struct txn *s;
+
+	indialog_relay(w, m, leg);
+	if ((s = server_find(&w->call, server_key(w->core, m), SIP_BYE)))
+		s->resend_ms = w->core->now_ms + BYE_ANSWER_MS;
+}
+
 void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	enum call_side by = leg == LEG_A ? CALL_BY_CALLER : CALL_BY_CALLEE;
 	bool unacked = w->call.phase == CALL_ANSWERED;
 	struct txn *s;
 
+	if (w->call.phase == CALL_SETUP && leg == LEG_A && w->call.nforks > 1) {
+		bye_relay(w, m, leg); /* RFC 3261 §15: ends this early dialog and no other */
+		return;
+	}
 	w->call.q850 = reason_q850(m);
 	if (w->call.phase == CALL_SETUP || (unacked && leg == LEG_B)) {
 		if (!call_room(w, 2) || !(s = server_open(w, m, leg))) {
@@ -157,7 +171,5 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 	if (unacked)
 		ack_attempts(w);
 	call_ended(w, by, CALL_END_NORMAL);
-	indialog_relay(w, m, leg);
-	if ((s = server_find(&w->call, server_key(w->core, m), SIP_BYE)))
-		s->resend_ms = w->core->now_ms + BYE_ANSWER_MS;
+	bye_relay(w, m, leg);
 }

@@ -47,21 +47,28 @@ static bool glares(const struct call *c, unsigned leg)
 	return own_invite(c, leg) || own_invite(c, leg == LEG_A ? LEG_B : LEG_A);
 }
 
+/* Each early dialog counts for itself, on both sides (RFC 3261 §12.1). */
+static uint32_t *remote_cseq(struct work *w, const struct sip_msg *m, unsigned leg)
+{
+	struct fork *f = fork_find(&w->call, tag_hash(w->core, leg == LEG_A ? m->to_tag : m->from_tag));
+
+	return f ? &f->cseq_remote[leg] : &w->call.leg[leg].cseq_remote;
+}
+
 /* Whether a request may go through now; answers where not. */
 static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	struct call *c = &w->call;
-	struct leg *l = &c->leg[leg];
 	struct session_wish wish;
 	char text[48];
 	struct out lines = OUT(text, sizeof text);
-	uint32_t hops;
+	uint32_t hops, *last = remote_cseq(w, m, leg);
 
 	if (c->phase >= CALL_ENDING) {
 		refuse(w, m, leg, m->method == SIP_BYE ? 200 : 481, STR_NONE);
 		return false;
 	}
-	if (l->cseq_remote && m->cseq <= l->cseq_remote) {
+	if (*last && m->cseq <= *last) {
 		shm_count(w->core->self, CNT_out_of_order);
 		refuse(w, m, leg, 500, STR_NONE); /* RFC 3261 §12.2.2 */
 		return false;
@@ -71,7 +78,7 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 		refuse(w, m, leg, 483, STR_NONE);
 		return false;
 	}
-	l->cseq_remote = m->cseq;
+	*last = m->cseq;
 	if (m->method == SIP_INVITE || m->method == SIP_UPDATE) {
 		session_read(&wish, m);
 		if (session_too_small(leg_params(w, leg), &wish, &lines)) {

@@ -90,12 +90,15 @@ static struct str sdp_refusal(struct str offer, struct out *o)
 	return o->overflow ? STR_NONE : out_done(o);
 }
 
-/* Sends an ACK of our own for client transaction c in the given dialog (fork index, 0 = the leg's) and returns its block. */
-static shm_ref ack_with(struct work *w, const struct txn *c, uint8_t fork, struct str offer, uint32_t *bytes)
+/* Sends an ACK of our own for client transaction c in the given dialog (0 = the leg's) and returns its block. */
+static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
 {
 	char buf[CALL_MESSAGE_MAX], sdp[4096];
 	struct out o = OUT(sdp, sizeof sdp);
-	struct txn t = { .cseq = c->cseq, .branch = w->call.next_id++, .listen = c->listen, .fork = fork, .leg = c->leg };
+	struct txn t = {
+		.machine = TXN_ICT, .cseq = c->cseq, .branch = call_next_id(&w->call), .listen = c->listen, .leg = c->leg,
+		.target = dialog, .remote = c->remote,
+	};
 	struct str body = offer.n && !(c->flags & TXN_HAD_OFFER) ? sdp_refusal(offer, &o) : STR_NONE;
 	struct addr to;
 	shm_ref ref;
@@ -134,35 +137,42 @@ void invite_ack_ourselves(struct work *w, struct txn *c)
 	c->flags |= TXN_ACK_KEPT;
 }
 
-/* A 2xx that nobody waits for: a second fork, or one that crossed our CANCEL. RFC 3261 §13.2.2.4: ACK, then BYE. */
-static void hang_up_stray(struct work *w, struct txn *c, const struct sip_msg *m)
+static struct txn *stray_of(struct call *c, uint64_t tag)
 {
-	uint64_t hash = tag_hash(w->core, m->to_tag);
-	struct fork *f = fork_of(w, m);
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].purpose == TXN_FOR_STRAY && c->txn[i].key == tag)
+			return &c->txn[i];
+	return NULL;
+}
+
+/* A 2xx that nobody waits for: a second fork, or one that crossed our CANCEL. RFC 3261 §13.2.2.4: ACK, then BYE, in a dialog that is none of the call's. */
+static void hang_up_stray(struct work *w, uint16_t invite, const struct sip_msg *m)
+{
+	uint64_t tag = tag_hash(w->core, m->to_tag);
+	struct txn *bye = stray_of(&w->call, tag), *c;
+	struct str why = reason_line(w->call.phase >= CALL_ENDING ? w->call.reason : CALL_END_CANCELED);
 	char buf[CALL_MESSAGE_MAX];
-	uint8_t fork = f ? (uint8_t)(f - w->call.fork + 1) : 0;
-	struct txn *bye;
 	struct addr to;
 	size_t n;
 
-	for (unsigned i = 0; i < w->call.ntxns; i++) {
-		bye = &w->call.txn[i];
-		if (bye->purpose == TXN_FOR_STRAY && bye->key == hash) {
-			work_send(w, bye->response, bye->response_bytes, bye->listen, &bye->remote);
-			return;
-		}
-	}
-	if (!f || !(bye = call_txn_new(w, true, SIP_BYE, LEG_B))) {
-		w->full = !f ? w->full : true;
+	if (bye) {
+		work_send(w, bye->response, bye->response_bytes, bye->listen, &bye->remote);
 		return;
 	}
+	if (!call_room(w, 1) || !(c = call_txn_by_id(&w->call, invite)) || !(bye = call_txn_new(w, true, SIP_BYE, LEG_B))) {
+		w->full = true;
+		return;
+	}
+	c->request = 0;
 	bye->purpose = TXN_FOR_STRAY;
-	bye->key = hash;
-	bye->fork = fork;
-	bye->response = ack_with(w, c, fork, m->body, &bye->response_bytes);
+	bye->key = tag;
+	bye->listen = c->listen;
+	bye->remote = c->remote;
+	bye->target = dialog_of_response(w, m);
+	bye->response = ack_with(w, c, bye->target, m->body, &bye->response_bytes);
 	bye->cseq = leg_cseq(&w->call.leg[LEG_B], 1);
 	leg_next_hop(w, LEG_B, bye, &to);
-	if (make_request(w, SIP_BYE, LEG_B, bye, reason_line(w->call.phase >= CALL_ENDING ? w->call.reason : CALL_END_CANCELED), STR_NONE, STR_NONE, buf, sizeof buf, &n))
+	if (make_request(w, SIP_BYE, LEG_B, bye, why, STR_NONE, STR_NONE, buf, sizeof buf, &n))
 		w->full = true;
 	else
 		client_start(w, bye, buf, n, &to, bye->listen);
@@ -173,11 +183,16 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 {
 	struct call *call = &w->call;
 	uint32_t limit = CALL_LIMIT_MS(w, max_call_duration_ms);
+	struct fork *f;
 
 	leg_set_dialog(w, LEG_B, dialog_of_response(w, m));
 	leg_set_dialog(w, LEG_A, dialog_with_local(w, call->leg[LEG_A].dialog, sip_value(m, SIP_H_TO)));
 	leg_learn(&call->leg[LEG_B], m);
 	call->callee_tag = tag_hash(w->core, m->to_tag);
+	if ((f = fork_find(call, call->callee_tag))) {
+		call->leg[LEG_A].cseq_remote = f->cseq_remote[LEG_A];
+		call->leg[LEG_B].cseq_remote = f->cseq_remote[LEG_B];
+	}
 	forks_drop(call);
 	call->phase = CALL_ANSWERED;
 	call->answered_after_ms = (uint32_t)(w->core->now_ms - call->setup_ms) + 1;
@@ -227,8 +242,7 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 		return;
 	}
 	if (c->flags & TXN_INITIAL && (repeat || !open || w->call.phase != CALL_SETUP)) {
-		hang_up_stray(w, c, m);
-		c->request = 0;
+		hang_up_stray(w, c->id, m);
 		return;
 	}
 	keep_offer(w, c);
@@ -313,7 +327,7 @@ void invite_failed(struct work *w, struct txn *c, unsigned status)
 void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 {
 	struct txn *c = peer_of(w, s);
-	struct txn t = { .branch = w->call.next_id++ };
+	struct txn t = { .machine = TXN_ICT, .branch = call_next_id(&w->call) };
 	char buf[CALL_MESSAGE_MAX];
 	struct addr to;
 	size_t n;

@@ -82,6 +82,8 @@ static void edit_forwards(struct texts *x, const struct sip_msg *m, struct out *
 /* The dialog that a request on this leg belongs to: of several early ones, the transaction's. */
 static shm_ref dialog_for(const struct work *w, unsigned leg, const struct txn *t)
 {
+	if (txn_is_client(t) && t->target)
+		return t->target;
 	if (leg == LEG_B && t->fork && t->fork <= w->call.nforks)
 		return w->call.fork[t->fork - 1].dialog;
 	return w->call.leg[leg].dialog;

@@ -14,6 +14,13 @@ struct txn *call_txn_by_id(struct call *c, uint16_t id)
 	return NULL;
 }
 
+uint16_t call_next_id(struct call *c)
+{
+	if (!c->next_id)
+		c->next_id = 1;
+	return c->next_id++;
+}
+
 /* Where all are taken, one that only absorbs repeats makes room. */
 static bool make_room(struct call *c)
 {
@@ -44,9 +51,7 @@ struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, un
 	t->method = (uint8_t)method;
 	t->leg = (uint8_t)leg;
 	t->listen = c->leg[leg].listen;
-	t->id = t->branch = c->next_id++;
-	if (c->next_id == 0)
-		c->next_id = 1;
+	t->id = t->branch = call_next_id(c);
 	t->resend_ms = t->expire_ms = SHM_NEVER;
 	return t;
 }

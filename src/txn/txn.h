@@ -78,7 +78,8 @@ struct txn {
 	uint64_t expire_ms;     /* when the state's last timer fires, SHM_NEVER = none */
 	shm_ref request;        /* client: the bytes sent; server: the head of every response (a 100) */
 	shm_ref response;       /* server: the last response sent; client: the ACK kept */
-	shm_ref target;         /* server: the dialog with the target that this request sets once it succeeds; 0 = none */
+	shm_ref target;         /* server: the dialog with the target that this request sets once it succeeds; client: its dialog where that is
+	                         * none of the call's; 0 = none */
 	uint32_t request_bytes;
 	uint32_t response_bytes;
 	struct session_wish wish;
