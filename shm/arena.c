@@ -165,6 +165,21 @@ int shm_create(struct shm **shm, const char *path, const struct shm_params *para
 	return 0;
 }
 
+bool shm_prefault(const struct shm *shm, uint64_t *at, uint64_t bytes)
+{
+	uint64_t left = shm->bytes - *at;
+
+	bytes = bytes < left ? bytes : left;
+#ifdef MADV_POPULATE_WRITE
+	if (madvise((char *)shm->header + *at, bytes, MADV_POPULATE_WRITE))
+		return false; /* an older kernel: the pages come one by one */
+	*at += bytes;
+	return *at < shm->bytes;
+#else
+	return false;
+#endif
+}
+
 void shm_close(struct shm *shm, bool unlink_file)
 {
 	if (unlink_file && shm->path)

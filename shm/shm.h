@@ -70,6 +70,10 @@ int shm_create(struct shm **shm, const char *path, const struct shm_params *para
 /* Unmaps; with `unlink_file` removes the file too. */
 void shm_close(struct shm *shm, bool unlink_file);
 
+/* Enters the pages from offset *at on into this process's page table, `bytes` of them, and moves *at. Page tables of a shared map are not copied by a
+ * fork, and one fault a page costs more than the call that causes it. Returns whether there is more. Context: any child, piece by piece. */
+bool shm_prefault(const struct shm *shm, uint64_t *at, uint64_t bytes);
+
 /* Values kept in the header. Random keys are drawn at creation. */
 const struct siphash_key *shm_key_index(const struct shm *shm);
 const struct siphash_key *shm_key_check(const struct shm *shm);

@@ -13,12 +13,14 @@ enum {
 	TURNS = 16,             /* at most, in one tick */
 	CLOCK_EVERY = 32,       /* actions between two looks at the clock */
 	LATE_MS = 20,
+	AWAY_MS = 5000,         /* nobody looked at the board for longer: overdue refreshes are spread, and sessions get one more chance */
 };
 
 struct timer {
 	struct child child;
 	uv_timer_t tick;
 	unsigned acted;         /* in this turn */
+	uint64_t seen_ms;       /* when the board was last looked at, by this process or its predecessor; 0 = never */
 };
 
 static void tmr_count_lag(struct child *c, uint64_t deadline_ms)
@@ -57,12 +59,31 @@ static void tmr_due(void *arg, uint32_t slot, uint64_t deadline_ms)
 	INJECT("tmr.acted");
 }
 
+/* A stopped process, a suspended machine, a long restart. */
+static void tmr_note_absence(struct timer *t)
+{
+	struct core *core = &t->child.core;
+
+	if (t->seen_ms && core->now_ms > t->seen_ms + AWAY_MS)
+		core->resumed_ms = core->now_ms;
+	t->seen_ms = core->now_ms;
+}
+
+static uint64_t tmr_predecessor_ms(const struct heritage *h)
+{
+	struct shm_proc_info info;
+
+	shm_proc_info(h->shm, shm_proc_slot(h->shm, SHM_TIMER, 0), &info);
+	return info.heartbeat_ms;
+}
+
 static void on_tick(uv_timer_t *handle)
 {
 	struct timer *t = handle->data;
 	struct child *c = &t->child;
 
 	child_wake(c);
+	tmr_note_absence(t);
 	for (int i = 0; i < TURNS; i++) {
 		t->acted = 0;
 		shm_board_scan(c->self, c->core.now_ms, tmr_due, t);
@@ -78,6 +99,7 @@ _Noreturn void timer(const struct heritage *h)
 {
 	static struct timer t;
 
+	t.seen_ms = tmr_predecessor_ms(h);
 	child_start(&t.child, h, SHM_TIMER, 0);
 	child_flush(&t.child);
 	shm_rcu_quiescent(t.child.self);
