@@ -17,6 +17,7 @@
 enum {
 	LEG_A = 0, LEG_B = 1,
 	CALL_TXNS = 16,       /* transactions at once in one call; more get 503 or wait */
+	CALL_QUEUE = 6,       /* responses that wait behind a reliable one */
 	CALL_FORKS = 8,       /* early dialogs (To tags) of one call */
 	CALL_TRIED = 8,       /* gateways tried for one call */
 	CALL_NO_GATEWAY = 0xffff,
@@ -50,6 +51,14 @@ enum {
 	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
 	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
 	CALL_ANSWERED_ONCE = 32,
+	CALL_A_CAN = 64,        /* the caller's INVITE said 100rel */
+	CALL_A_MUST = 128,      /* in Require */
+	CALL_OFFERLESS = 256,   /* the caller's INVITE had no description */
+	CALL_REL_A = 512,       /* the caller's leg runs RFC 3262 with us */
+	CALL_REL_B = 1024,      /* so does the gateway's: 100rel was asked for */
+	CALL_REL_THROUGH = 2048,/* passthrough on both: end to end */
+	CALL_SDP_DONE = 4096,   /* a reliable response with a description was acknowledged by the caller */
+	CALL_TELL_A = 8192,     /* the 2xx brought another description: the caller is told after his ACK */
 };
 
 /* The session timer of one leg (RFC 4028), or its safety net where the leg has none. */
@@ -92,15 +101,34 @@ struct fork {
 	uint64_t tag_hash;
 	shm_ref dialog;
 	uint32_t cseq_remote[2]; /* highest number of the caller's and of the callee's own requests in it; 0 = none yet */
+	uint32_t rseq_theirs;   /* last RSeq of the gateway's that counted; 0 = none (RFC 3262 §4) */
+	uint32_t rseq_ours;     /* last RSeq that we used towards the caller; 0 = none (§3) */
+	uint32_t offer_open;    /* a reliable response brought an offer: 1 its answer is awaited from the caller, 2 it was answered */
+	uint32_t pad;
 };
 
-/* What lies in the arena behind struct shm_state: this up to `fork`, then nforks forks, then ntxns transactions. */
+/* The reliable provisional response that waits for the caller's PRACK. */
+struct reliable {
+	uint32_t rseq;          /* 0 = none */
+	uint32_t sdp;           /* it bears a description */
+	uint64_t tag_hash;
+};
+/* A response of the gateway's that waits its turn behind it, as received. */
+struct queued {
+	shm_ref message;
+	uint32_t bytes;
+	uint16_t status;
+	uint16_t sdp;
+};
+
+/* What lies in the arena behind struct shm_state: this up to `fork`, then nforks forks, nqueued responses, ntxns transactions. */
 struct call {
 	uint8_t phase;          /* enum call_phase */
 	uint8_t ended_by;       /* enum call_side */
 	uint8_t reason;         /* enum call_reason */
-	uint8_t flags;          /* CALL_* */
+	uint8_t nqueued;
 	uint8_t ntxns, nforks, ntried, pad;
+	uint16_t flags;         /* CALL_* */
 	uint16_t next_id;       /* next transaction id */
 	uint16_t sip_status;    /* final status to the caller; of the record */
 	uint16_t q850;          /* Q.850 cause of a Reason header; 0 = none */
@@ -124,8 +152,10 @@ struct call {
 	uint32_t held_bytes;
 	shm_ref held;           /* an endpoint's re-INVITE that waits for ours on the other leg */
 	uint64_t held_limit_ms; /* until then; SHM_NEVER = none */
+	struct reliable open;
 	struct leg leg[2];
 	struct fork fork[CALL_FORKS];
+	struct queued queued[CALL_QUEUE];
 	struct txn txn[CALL_TXNS];
 };
 
@@ -220,6 +250,8 @@ void server_answer(struct work *w, struct txn *s, unsigned status, struct str re
 void server_trying(struct work *w, struct txn *s);
 /* Sends the bytes of a response made elsewhere. */
 void server_send(struct work *w, struct txn *s, unsigned status, const char *bytes, size_t n);
+/* The same with a body; type: the Content-Type line. */
+void server_answer_body(struct work *w, struct txn *s, unsigned status, struct str lines, struct str type, struct str body);
 /* A repeated request came. */
 void server_repeat(struct work *w, struct txn *s);
 /* "Reason: SIP;cause=…;text=…" lines of RFC 3326 for a reason of ours. */
@@ -245,6 +277,13 @@ int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct
 int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n);
 /* A response outside calls: only its Vias are ours (RFC 3261 §16.7). */
 int rewrite_relayed(struct work *w, const struct sip_msg *m, const struct txn *s, char *buf, size_t cap, size_t *n);
+/* What a rewritten response gets beside: more lines, another body (empty: none). */
+struct reshape {
+	struct str lines;
+	bool set_body;
+	struct str body, type;
+};
+int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, const struct reshape *shape, char *buf, size_t cap, size_t *n);
 /* The INVITE of an attempt at a gateway. */
 int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, struct txn *t, char *buf, size_t cap, size_t *n);
 /* A request of our own within a leg's dialog; lines: more header lines; body may be empty. */
@@ -328,6 +367,35 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 /* Acts on what is due on the legs; part of core_timer. */
 void session_due(struct work *w);
 uint64_t session_deadline(const struct call *c);
+
+/* reliable.c: RFC 3262 on each leg. */
+unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines);
+void reliable_begin(struct work *w, const struct sip_msg *m);
+bool reliable_attempt(struct work *w, const struct params *gateway);
+void reliable_ask(const struct work *w, struct out *lines);
+void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struct out *lines);
+/* Whether a response is reliable, and its RSeq. */
+bool reliable_came(const struct sip_msg *m, uint32_t *rseq);
+bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq);
+bool reliable_to_caller(const struct call *c, const struct sip_msg *m, bool was_reliable);
+void reliable_send(struct work *w, struct txn *s, const struct sip_msg *m);
+/* Whether a 2xx must wait; then it is queued. */
+bool reliable_holds(struct work *w, const struct sip_msg *m);
+bool reliable_has_2xx(const struct call *c);
+void reliable_close(struct work *w);
+/* The set-up is over: a 2xx that waited is ACKed and hung up. */
+void reliable_drop(struct work *w);
+void reliable_timeout(struct work *w, struct txn *s);
+void reliable_prack(struct work *w, const struct sip_msg *m, unsigned leg);
+/* The UPDATE for an offer in PRACK came to an end; m NULL: without answer. */
+void reliable_offer_answered(struct work *w, struct txn *c, const struct sip_msg *m);
+void reliable_shape_2xx(struct work *w, const struct sip_msg *m, struct reshape *shape);
+/* A queued 2xx goes on now; a 2xx that nobody waits for. */
+void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m);
+void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m);
+/* Two descriptions but for the o= version; our re-INVITE with a description. */
+bool sdp_same(struct str a, struct str b);
+void refresh_tell(struct work *w, unsigned leg);
 
 /* refresh.c: our own requests within the sessions. */
 void refresh_send(struct work *w, unsigned leg);

@@ -343,6 +343,7 @@ static int response(struct core *core, const struct shm_datagram *d, const struc
 		shm_count(core->self, CNT_stray_responses);
 	if (err)
 		return err == ERR_BUSY ? ERR_BUSY : 0;
+	call_room(&w, 3); /* what the answer may lead to: PRACK, ACK and BYE, a re-INVITE */
 	if (!(t = client_of(&w.call, &h, m))) {
 		shm_count(core->self, CNT_stray_responses);
 		work_abort(&w);

@@ -13,6 +13,8 @@ static void failed(struct work *w, struct txn *t, enum txn_state before)
 		invite_failed(w, t, 408);
 	else if (t->machine == TXN_NICT)
 		indialog_failed(w, t);
+	else if (t->machine == TXN_IST && before == TXN_PROCEEDING)
+		reliable_timeout(w, t);
 	else if (t->machine == TXN_IST && before == TXN_ACCEPTED)
 		invite_no_ack(w, t);
 }
@@ -29,6 +31,8 @@ static void resend(struct work *w, struct txn *t, enum txn_action a)
 		return;
 	w->call.resends++;
 	shm_count(w->core->self, CNT_resends);
+	if (t->purpose == TXN_FOR_PRACK)
+		shm_count(w->core->self, CNT_pracks_resent);
 	if (first && !leg_params(w, t->leg)->t1_ms)
 		shm_endpoint_backoff(w->core->shm, &t->remote);
 }

@@ -145,10 +145,8 @@ struct fork *fork_of(struct work *w, const struct sip_msg *response)
 	if (f || c->nforks == CALL_FORKS)
 		return f;
 	f = &c->fork[c->nforks++];
-	f->tag_hash = hash;
-	f->dialog = dialog_of_response(w, response);
+	*f = (struct fork){ .tag_hash = hash, .dialog = dialog_of_response(w, response) };
 	f->cseq_remote[LEG_A] = c->leg[LEG_A].cseq_remote;
-	f->cseq_remote[LEG_B] = 0;
 	return f;
 }
 

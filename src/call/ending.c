@@ -55,6 +55,7 @@ void call_ended(struct work *w, enum call_side by, enum call_reason why)
 	c->ended_after_ms = (uint32_t)(w->core->now_ms - c->setup_ms) + 1;
 	c->invite = c->held = 0;
 	close_open(w);
+	reliable_drop(w);
 }
 
 void call_bye(struct work *w, unsigned leg, struct str lines)
@@ -100,7 +101,7 @@ void call_hangup(struct work *w, enum call_reason why)
 
 	switch (w->call.phase) {
 	case CALL_SETUP:
-		setup_refuse(w, why == CALL_END_ADMIN ? 480 : 408, CALL_BY_SERVER, why, NULL, lines);
+		setup_refuse(w, why == CALL_END_ADMIN ? 480 : why == CALL_END_PRACK_TIMEOUT ? 504 : 408, CALL_BY_SERVER, why, NULL, lines);
 		cancel_attempts(w, lines);
 		break;
 	case CALL_ANSWERED:

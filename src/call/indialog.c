@@ -211,6 +211,8 @@ void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg)
 		return;
 	if (m->method == SIP_BYE)
 		bye_received(w, m, leg);
+	else if (m->method == SIP_PRACK && !(w->call.flags & CALL_REL_THROUGH))
+		reliable_prack(w, m, leg);
 	else
 		relay(w, m, leg);
 }
@@ -259,6 +261,8 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 	a = client_response(w, c, m->status);
 	if (m->status >= 200)
 		c->request = 0;
+	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER)
+		reliable_offer_answered(w, c, m);
 	if (a != TXN_DO_PASS || c->purpose != TXN_FOR_RELAY || !s || m->status == 100)
 		return;
 	if (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)
@@ -282,6 +286,8 @@ void indialog_failed(struct work *w, struct txn *c)
 
 	if (c->purpose == TXN_FOR_REFRESH)
 		refresh_failed(w, c);
+	if (c->purpose == TXN_FOR_OFFER)
+		reliable_offer_answered(w, c, NULL);
 	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))
 		return;
 	if (s->method == SIP_BYE)

@@ -36,8 +36,11 @@ static void set_timer_c(struct work *w, struct txn *c)
 
 static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 {
+	uint32_t rseq = 0;
+	bool came = !(w->call.flags & CALL_REL_THROUGH) && reliable_came(m, &rseq);
 	struct txn *s = peer_of(w, c);
 	struct call *call = &w->call;
+	struct fork *f;
 
 	if (c->flags & TXN_CANCEL_WANTED) {
 		client_cancel(w, c, STR_NONE);
@@ -53,7 +56,9 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 	if (m->status == 100 || s->state != TXN_PROCEEDING)
 		return;
 	if (c->flags & TXN_INITIAL) {
-		fork_of(w, m);
+		f = fork_of(w, m);
+		if (came && !reliable_accept(w, c, f, m, rseq))
+			return;
 		leg_learn(&call->leg[LEG_B], m);
 		if (!call->ringing_after_ms)
 			call->ringing_after_ms = (uint32_t)(w->core->now_ms - call->setup_ms) + 1;
@@ -61,7 +66,10 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 			call->flags |= CALL_EARLY_MEDIA;
 	}
 	leg_keep_sdp(w, s->leg, m);
-	relay_response_to(w, s, m);
+	if (c->flags & TXN_INITIAL && reliable_to_caller(call, m, came))
+		reliable_send(w, s, m);
+	else if (!(s->flags & TXN_RELIABLE)) /* else the reliable one would be forgotten */
+		relay_response_to(w, s, m);
 }
 
 /* ------------------------------------------------------------------------------------------ 2xx */
@@ -181,6 +189,9 @@ static void hang_up_stray(struct work *w, uint16_t invite, const struct sip_msg 
 /* The first 2xx to the first INVITE: both dialogs stand, the caller gets it, and from now on we resend it until his ACK. */
 static void answered(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
 {
+	struct reshape shape = { .set_body = false };
+	char buf[CALL_MESSAGE_MAX];
+	size_t n;
 	struct call *call = &w->call;
 	uint32_t limit = CALL_LIMIT_MS(w, max_call_duration_ms);
 	struct fork *f;
@@ -201,9 +212,14 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 	call->duration_limit_ms = limit ? w->core->now_ms + limit : SHM_NEVER;
 	call->invite = 0;
 	c->fork = 0;
+	reliable_close(w);
+	reliable_shape_2xx(w, m, &shape);
 	leg_keep_sdp(w, LEG_A, m);
 	session_agreed(w, c, m);
-	relay_response_to(w, s, m);
+	if (rewrite_response_as(w, m, s, 0, &shape, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		server_send(w, s, m->status, buf, n);
 	shm_count(w->core->self, CNT_calls_answered);
 }
 
@@ -241,11 +257,15 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 		client_ack_again(w, c);
 		return;
 	}
+	if (repeat && c->flags & TXN_INITIAL && reliable_has_2xx(&w->call))
+		return; /* it waits for a PRACK already */
 	if (c->flags & TXN_INITIAL && (repeat || !open || w->call.phase != CALL_SETUP)) {
 		hang_up_stray(w, c->id, m);
 		return;
 	}
 	keep_offer(w, c);
+	if (c->flags & TXN_INITIAL && open && reliable_holds(w, m))
+		return;
 	if (!open) { /* the call ended while a re-INVITE was open */
 		c->response = ack_with(w, c, 0, m->body, &c->response_bytes);
 		c->flags |= TXN_ACK_KEPT;
@@ -254,6 +274,21 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 	} else {
 		reinvite_answered(w, c, s, m);
 	}
+}
+
+void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	struct txn *s = peer_of(w, c);
+
+	if (s && s->state == TXN_PROCEEDING && w->call.phase == CALL_SETUP)
+		answered(w, c, s, m);
+	else
+		hang_up_stray(w, c, m);
+}
+
+void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	hang_up_stray(w, c, m);
 }
 
 /* ------------------------------------------------------------------------------------------ refusals and silence */
@@ -351,8 +386,12 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 	}
 	if (w->call.phase == CALL_ANSWERED)
 		w->call.phase = CALL_ESTABLISHED;
+	if (w->call.flags & CALL_TELL_A && w->call.phase == CALL_ESTABLISHED) {
+		w->call.flags &= (uint16_t)~CALL_TELL_A;
+		refresh_tell(w, LEG_A);
+	}
 	if (w->call.flags & CALL_BYE_WAITS && s->leg == LEG_A) {
-		w->call.flags &= (uint8_t)~CALL_BYE_WAITS;
+		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
 		call_bye(w, LEG_A, reason_line(w->call.reason));
 	}
 }
@@ -368,7 +407,7 @@ void invite_no_ack(struct work *w, struct txn *s)
 	if (c)
 		invite_ack_ourselves(w, c);
 	if (waits) {
-		w->call.flags &= (uint8_t)~CALL_BYE_WAITS;
+		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
 		call_bye(w, LEG_A, reason_line(w->call.reason));
 	} else if (w->call.phase < CALL_ENDING) {
 		shm_count(w->core->self, CNT_no_acks);

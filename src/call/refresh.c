@@ -81,7 +81,7 @@ void refresh_send(struct work *w, unsigned leg)
 /* ------------------------------------------------------------------------------------------ the answer */
 
 /* Two descriptions, but for the version in the o= line (its third field). */
-static bool same_but_version(struct str a, struct str b)
+bool sdp_same(struct str a, struct str b)
 {
 	while (a.n || b.n) {
 		struct str x = str_trim(str_head(a, str_chr(a, '\n'))), y = str_trim(str_head(b, str_chr(b, '\n')));
@@ -115,10 +115,19 @@ static void tell_other(struct work *w, const struct txn *c, const struct sip_msg
 	if (!m->body.n || !known || c->purpose != TXN_FOR_REFRESH || w->call.phase != CALL_ESTABLISHED ||
 	    !str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp")))
 		return;
-	if (same_but_version(str_make(known, o->sdp_bytes), m->body))
+	if (sdp_same(str_make(known, o->sdp_bytes), m->body))
 		return;
 	leg_keep_sdp(w, other, m);
 	send_own(w, other, SIP_INVITE, TXN_FOR_TELL, m->body);
+}
+
+void refresh_tell(struct work *w, unsigned leg)
+{
+	struct leg *l = &w->call.leg[leg];
+	const char *sdp = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
+
+	if (sdp)
+		send_own(w, leg, SIP_INVITE, TXN_FOR_TELL, str_make(sdp, l->sdp_bytes));
 }
 
 /* RFC 5057 §5.1: these end the dialog, or the usage at least. */

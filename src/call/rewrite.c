@@ -178,6 +178,7 @@ static void request_edits(struct texts *x, struct work *w, const struct sip_msg 
 		session_strip(&x->edit);
 		session_ask(w, t, lines);
 	}
+	reliable_strip(w, &x->edit, to, lines);
 }
 
 int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct txn *t, char *buf, size_t cap, size_t *n)
@@ -223,6 +224,7 @@ int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_g
 	struct out lines = OUT(x.lines, sizeof x.lines);
 
 	request_edits(&x, w, m, LEG_B, t, &lines);
+	reliable_ask(w, &lines);
 	sip_edit_replace(&x.edit, m->uri, gateway_uri(w, m, gw, x.ruri, sizeof x.ruri));
 	return write_request(&x, &lines, buf, cap, n);
 }
@@ -274,6 +276,14 @@ static struct str cseq_method(const struct sip_msg *m)
 
 int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n)
 {
+	struct reshape shape = { .set_body = false };
+
+	return rewrite_response_as(w, m, s, status, &shape, buf, cap, n);
+}
+
+int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, const struct reshape *shape, char *buf,
+			size_t cap, size_t *n)
+{
 	struct texts x;
 	struct out lines = OUT(x.lines, sizeof x.lines), first = OUT(x.ruri, sizeof x.ruri);
 
@@ -290,6 +300,10 @@ int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *
 		session_strip(&x.edit);
 		if (m->status >= 200 && m->status < 300)
 			session_answer(w, s, &lines);
+		reliable_strip(w, &x.edit, s->leg, &lines);
+		out_str(&lines, shape->lines);
+		if (shape->set_body)
+			sip_edit_body(&x.edit, shape->body, shape->type);
 	}
 	if (status && status != m->status) {
 		out_lit(&first, "SIP/2.0 ");

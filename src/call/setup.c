@@ -84,7 +84,7 @@ static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway,
 	b->cseq_local = w->call.ntried ? b->cseq_local + 1 : m->cseq;
 	b->dialog = 0;
 	b->allow = 0;
-	w->call.flags &= (uint8_t)~CALL_OWN_ID;
+	w->call.flags &= (uint16_t)~CALL_OWN_ID;
 	if (gw->call_id == CONF_CALL_ID_OWN) {
 		struct str s[DIALOG_FIELDS] = { 0 };
 		own_call_id(w, m, &o);
@@ -92,7 +92,6 @@ static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway,
 		b->dialog = work_strings(w, s, DIALOG_FIELDS);
 		w->call.flags |= CALL_OWN_ID;
 	}
-	forks_drop(&w->call);
 }
 
 static uint64_t provisional_limit(const struct work *w, const struct txn *t)
@@ -167,8 +166,17 @@ static bool was_tried(const struct call *c, unsigned gateway)
 	return false;
 }
 
-/* The next untried gateway with room; CALL_NO_GATEWAY. *any: there is a route at all. */
-static unsigned choose(struct work *w, bool *any)
+/* RFC 3262 on both legs: a gateway that must be reliable needs a caller who can answer its offer. */
+static bool can_offer(struct work *w, unsigned gateway, bool *unfit)
+{
+	if (reliable_attempt(w, route_gateway(w->core->route, gateway)->params))
+		return true;
+	*unfit = true;
+	return false;
+}
+
+/* The next untried gateway with room; CALL_NO_GATEWAY. *any: there is a route at all; *unfit: one was passed over for its 100rel. */
+static unsigned choose(struct work *w, bool *any, bool *unfit)
 {
 	struct str dialed = strings_get(w->core->shm, w->call.ident, IDENT_DIALED);
 	uint16_t list[CANDIDATES];
@@ -176,7 +184,7 @@ static unsigned choose(struct work *w, bool *any)
 
 	*any = n > 0;
 	for (unsigned i = 0; i < n && w->call.ntried < CALL_TRIED; i++)
-		if (!was_tried(&w->call, list[i]) && route_has_room(w->core->route, list[i]))
+		if (!was_tried(&w->call, list[i]) && route_has_room(w->core->route, list[i]) && can_offer(w, list[i], unfit))
 			return list[i];
 	return CALL_NO_GATEWAY;
 }
@@ -209,12 +217,12 @@ void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned s
 	struct sip_fault why;
 	struct sip_msg own;
 	unsigned gateway = CALL_NO_GATEWAY;
-	bool any = true;
+	bool any = true, unfit = false;
 
 	if (status && status != 503)
-		c->flags &= (uint8_t)~CALL_ALL_503;
+		c->flags &= (uint16_t)~CALL_ALL_503;
 	if (!status || (route_fails_over(status) && !(c->flags & CALL_EARLY_MEDIA)))
-		gateway = choose(w, &any);
+		gateway = choose(w, &any, &unfit);
 	if (!invite && gateway != CALL_NO_GATEWAY) {
 		const char *bytes = shm_block(w->core->shm, c->invite);
 		if (!bytes || sip_parse(&own, bytes, c->invite_bytes, &why) || sip_check(&own, &why))
@@ -222,7 +230,10 @@ void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned s
 		invite = &own;
 	}
 	if (!s || gateway == CALL_NO_GATEWAY) {
-		give_up(w, any, status, failed);
+		if (unfit && !status)
+			setup_refuse(w, 488, CALL_BY_SERVER, CALL_END_REJECTED, NULL, STR("Warning: 399 velador \"Gateway requires 100rel, which an INVITE without offer from this caller cannot have\"\r\n"));
+		else
+			give_up(w, any, status, failed);
 		return;
 	}
 	if (status)
@@ -287,6 +298,7 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	a->dialog = dialog_of_invite(w, m, sip_value(m, SIP_H_TO));
 	dialog_next_hop(w, a->dialog, &a->source, &a->remote);
 	leg_learn(a, m);
+	reliable_begin(w, m);
 	if (!sip_uri_parse(&uri, m->uri))
 		sip_uri_user(&uri, user, sizeof user, &ident[IDENT_DIALED]);
 	c->ident = work_strings(w, ident, IDENT_FIELDS);
@@ -321,6 +333,20 @@ static bool admit_session(struct core *core, const struct shm_datagram *d, const
 	return false;
 }
 
+static bool admit_reliable(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned caller)
+{
+	const struct route_gateway *gw = route_gateway(core->route, caller);
+	char text[48];
+	struct out lines = OUT(text, sizeof text);
+	unsigned status = reliable_refusal(gw ? gw->params : core->params, m, &lines);
+
+	if (!status)
+		return true;
+	shm_count(core->self, CNT_bad_extension);
+	stateless_answer(core, d, m, status, STR_NONE, out_done(&lines));
+	return false;
+}
+
 int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
 	struct str part[2] = { m->call_id, m->from_tag };
@@ -334,7 +360,7 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
 		return 0;
 	}
-	if (!admit(core, d, m) || !admit_session(core, d, m, caller))
+	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
 	if (shm_objects_live(core->shm) >= core->max_calls || work_begin_new(&w, core, d, key, key_b)) {
 		refuse_full(core, d, m);

@@ -184,7 +184,7 @@ void server_trying(struct work *w, struct txn *s)
 	server_emit(w, s, 100, s->request, s->request_bytes);
 }
 
-void server_answer(struct work *w, struct txn *s, unsigned status, struct str reason, struct str lines)
+static void answer(struct work *w, struct txn *s, unsigned status, struct str reason, struct str lines, struct str body)
 {
 	char buf[CALL_MESSAGE_MAX], tag[24];
 	struct out o = OUT(buf, sizeof buf), t = OUT(tag, sizeof tag);
@@ -201,11 +201,33 @@ void server_answer(struct work *w, struct txn *s, unsigned status, struct str re
 	out_hex(&t, w->step.generation, 8);
 	sip_response_head(&o, &m, status, reason.n ? reason : sip_reason(status), out_done(&t), NULL);
 	out_str(&o, lines);
-	out_lit(&o, "Content-Length: 0\r\n\r\n");
+	out_lit(&o, "Content-Length: ");
+	out_u64(&o, body.n);
+	out_lit(&o, "\r\n\r\n");
+	out_str(&o, body);
 	if (o.overflow)
 		w->full = true;
 	else
 		server_send(w, s, status, o.p, o.n);
+}
+
+void server_answer(struct work *w, struct txn *s, unsigned status, struct str reason, struct str lines)
+{
+	answer(w, s, status, reason, lines, STR_NONE);
+}
+
+void server_answer_body(struct work *w, struct txn *s, unsigned status, struct str lines, struct str type, struct str body)
+{
+	char text[2048];
+	struct out o = OUT(text, sizeof text);
+
+	out_str(&o, lines);
+	if (body.n)
+		out_str(&o, type);
+	if (o.overflow)
+		w->full = true;
+	else
+		answer(w, s, status, STR_NONE, out_done(&o), body);
 }
 
 void server_repeat(struct work *w, struct txn *s)

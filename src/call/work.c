@@ -13,10 +13,12 @@ static void unpack(struct call *c, const struct shm_state *s)
 	size_t head = offsetof(struct call, fork);
 
 	memcpy(c, p, head);
-	BUG_ON(c->nforks > CALL_FORKS || c->ntxns > CALL_TXNS);
+	BUG_ON(c->nforks > CALL_FORKS || c->nqueued > CALL_QUEUE || c->ntxns > CALL_TXNS);
 	p += head;
 	memcpy(c->fork, p, c->nforks * sizeof c->fork[0]);
 	p += c->nforks * sizeof c->fork[0];
+	memcpy(c->queued, p, c->nqueued * sizeof c->queued[0]);
+	p += c->nqueued * sizeof c->queued[0];
 	memcpy(c->txn, p, c->ntxns * sizeof c->txn[0]);
 }
 
@@ -169,6 +171,8 @@ static void collect(struct refs *r, const struct work *w)
 	}
 	for (unsigned i = 0; i < c->nforks; i++)
 		hold(r, c->fork[i].dialog);
+	for (unsigned i = 0; i < c->nqueued; i++)
+		hold(r, c->queued[i].message);
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		hold(r, c->txn[i].request);
 		hold(r, c->txn[i].response);
@@ -240,7 +244,7 @@ static int pack(struct work *w)
 
 	collect(&r, w);
 	bytes = sizeof(struct shm_state) + w->nsends * sizeof(struct shm_send) + r.n * sizeof(shm_ref) + head +
-		c->nforks * sizeof c->fork[0] + c->ntxns * sizeof c->txn[0];
+		c->nforks * sizeof c->fork[0] + c->nqueued * sizeof c->queued[0] + c->ntxns * sizeof c->txn[0];
 	if (shm_step_alloc(&w->step, bytes, &ref, &block))
 		return ERR_FULL;
 	fill_head(block, w, &r, bytes);
@@ -248,8 +252,12 @@ static int pack(struct work *w)
 	memcpy(shm_state_refs(block), r.ref, r.n * sizeof r.ref[0]);
 	p = shm_state_body(block);
 	memcpy(p, c, head);
-	memcpy(p + head, c->fork, c->nforks * sizeof c->fork[0]);
-	memcpy(p + head + c->nforks * sizeof c->fork[0], c->txn, c->ntxns * sizeof c->txn[0]);
+	p += head;
+	memcpy(p, c->fork, c->nforks * sizeof c->fork[0]);
+	p += c->nforks * sizeof c->fork[0];
+	memcpy(p, c->queued, c->nqueued * sizeof c->queued[0]);
+	p += c->nqueued * sizeof c->queued[0];
+	memcpy(p, c->txn, c->ntxns * sizeof c->txn[0]);
 	shm_step_commit(&w->step, ref);
 	return 0;
 }

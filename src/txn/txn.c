@@ -46,8 +46,8 @@ static uint64_t doubled(uint64_t t1_ms, unsigned stage, uint64_t cap_ms)
 
 uint64_t txn_wait_ms(const struct params *p, const struct txn *t, unsigned stage)
 {
-	if (!txn_is_client(t))
-		return stage < RESPONSE_STAGES ? doubled(t->t1_ms, stage, p->t2_ms) : 0;
+	if (!txn_is_client(t)) /* RFC 3262 §3 knows no cap for a provisional one */
+		return stage < RESPONSE_STAGES ? doubled(t->t1_ms, stage, t->state == TXN_PROCEEDING ? UINT64_MAX : p->t2_ms) : 0;
 	if (p->resend_count)
 		return stage < p->resend_count ? p->resend_stages_ms[stage] : 0;
 	if (stage >= STAGES_AUTO)

@@ -31,6 +31,8 @@ enum txn_purpose {
 	TXN_FOR_STRAY,     /* our BYE to a fork that answered second */
 	TXN_FOR_REFRESH,   /* our UPDATE or re-INVITE that keeps a session alive (RFC 4028 §10) */
 	TXN_FOR_TELL,      /* our re-INVITE that tells a leg of the other's new description */
+	TXN_FOR_PRACK,     /* our PRACK (RFC 3262 §4) */
+	TXN_FOR_OFFER,     /* our UPDATE that carries an offer which came in a PRACK */
 };
 
 enum {
@@ -43,6 +45,7 @@ enum {
 	TXN_RESENT = 64,        /* was sent again: no T1 sample (Karn) */
 	TXN_LOCAL = 128,        /* server: answered here, nothing was relayed */
 	TXN_RETRIED = 256,      /* client: sent again after a 422 (RFC 4028 §7.3) */
+	TXN_RELIABLE = 1024,    /* server: its provisional response waits for PRACK (RFC 3262 §3) */
 	TXN_HELD = 512,         /* server: waits until our own re-INVITE on the other leg is answered */
 };
 
