@@ -8,7 +8,7 @@ use Velador::Peer;
 
 my $carrier = Velador::Peer->new(name => 'carrier');
 my $hides = Velador::Peer->new(name => 'hides');
-my $v = Velador->start(plan_of(carrier => { address => $carrier->addr, prefix => 1 }, hides => { address => $hides->addr, prefix => 2, call_id => 'own' }));
+my $v = Velador->start(plan_of(carrier => { address => $carrier->addr, prefix => 1 }, hides => { address => $hides->addr, prefix => 2, call_id => 'own' }), reliable => { '100rel' => 'passthrough' });
 my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
 my $elsewhere = Velador::Peer->new(name => 'elsewhere', to => $v->addr);
 

@@ -283,12 +283,12 @@ void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m)
 	if (s && s->state == TXN_PROCEEDING && w->call.phase == CALL_SETUP)
 		answered(w, c, s, m);
 	else
-		hang_up_stray(w, c, m);
+		hang_up_stray(w, c->id, m);
 }
 
 void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m)
 {
-	hang_up_stray(w, c, m);
+	hang_up_stray(w, c->id, m);
 }
 
 /* ------------------------------------------------------------------------------------------ refusals and silence */
