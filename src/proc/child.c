@@ -18,6 +18,7 @@ enum {
 	PULSE_MS = 1000,       /* an idle child still shows that it lives */
 	ROOM = 2 * SHM_SENDS_MAX,
 	BATCH = 64,            /* as many as one system call takes: waiting for more gains nothing */
+	PREFAULT_MS = 10, PREFAULT_BYTES = 8 << 20,
 	BLOCKED_MS = 100,      /* longest wait for a full socket buffer */
 };
 
@@ -219,6 +220,21 @@ void child_make_room(struct child *c)
 		shm_count(c->self, CNT_send_errors);
 		shm_outbox_sent(c->self, 1);
 	}
+}
+
+static void on_prefault(uv_timer_t *handle)
+{
+	struct child *c = handle->data;
+
+	if (!shm_prefault(c->h->shm, &c->prefaulted_bytes, PREFAULT_BYTES))
+		uv_timer_stop(handle);
+}
+
+void child_prefault(struct child *c)
+{
+	uv_timer_init(&c->loop, &c->prefault);
+	c->prefault.data = c;
+	uv_timer_start(&c->prefault, on_prefault, PREFAULT_MS, PREFAULT_MS);
 }
 
 _Noreturn void child_run(struct child *c)

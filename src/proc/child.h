@@ -27,7 +27,8 @@ struct child {
 	bool (*may_leave)(struct child *c);/* asked at the end of each turn once leaving; NULL: at once */
 	/* private */
 	uv_prepare_t before_sleep;
-	uv_timer_t pulse;
+	uv_timer_t pulse, prefault;
+	uint64_t prefaulted_bytes;
 	uv_poll_t signals;
 	int signal_fd;
 	uint64_t random[32];
@@ -45,6 +46,9 @@ void child_clock(struct child *c);
 bool child_flush(struct child *c);
 /* Makes room in the outbox for one more step, waiting for the kernel a bounded time; what stands longest is dropped after. */
 void child_make_room(struct child *c);
+
+/* From now on enters the arena's pages into this process's page table, a piece at a time, other work between. */
+void child_prefault(struct child *c);
 
 /* Runs the loop until leaving, gives the slot back, ends the process. */
 _Noreturn void child_run(struct child *c);

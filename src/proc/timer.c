@@ -107,5 +107,6 @@ _Noreturn void timer(const struct heritage *h)
 	uv_timer_init(&t.child.loop, &t.tick);
 	t.tick.data = &t;
 	uv_timer_start(&t.tick, on_tick, 0, TICK_MS);
+	child_prefault(&t.child);
 	child_run(&t.child);
 }

@@ -15,8 +15,6 @@ enum {
 	RETRY_MS = 2,          /* how soon a deferred datagram is tried again when nothing else wakes us */
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
-	PREFAULT_MS = 10,      /* the arena's pages are entered piece by piece, calls go first */
-	PREFAULT_BYTES = 8 << 20,
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
 };
 
@@ -30,8 +28,6 @@ struct worker {
 		bool writable;         /* waits for room in the kernel's buffer */
 	} socket[CONF_LISTEN_MAX];
 	uv_timer_t retry;
-	uv_timer_t prefault;
-	uint64_t prefaulted_bytes;
 	unsigned ndeferred;            /* as far as this process knows; exact */
 	uint64_t leave_by_ms;
 };
@@ -169,14 +165,6 @@ static void on_retry(uv_timer_t *handle)
 	wrk_retry(w);
 }
 
-static void on_prefault(uv_timer_t *handle)
-{
-	struct worker *w = handle->data;
-
-	if (!shm_prefault(w->child.h->shm, &w->prefaulted_bytes, PREFAULT_BYTES))
-		uv_timer_stop(handle);
-}
-
 static void wrk_end_turn(struct child *c)
 {
 	struct worker *w = (struct worker *)c;
@@ -249,9 +237,7 @@ static void wrk_open(struct worker *w, unsigned index)
 		wrk_watch(s);
 	}
 	uv_timer_init(&w->child.loop, &w->retry);
-	uv_timer_init(&w->child.loop, &w->prefault);
-	w->retry.data = w->prefault.data = w;
-	uv_timer_start(&w->prefault, on_prefault, PREFAULT_MS, PREFAULT_MS);
+	w->retry.data = w;
 }
 
 _Noreturn void worker(const struct heritage *h, unsigned index)
@@ -263,5 +249,6 @@ _Noreturn void worker(const struct heritage *h, unsigned index)
 	w.child.may_leave = wrk_may_leave;
 	wrk_open(&w, index);
 	wrk_inherit(&w);
+	child_prefault(&w.child);
 	child_run(&w.child);
 }
