@@ -329,6 +329,8 @@ void invite_ack_ourselves(struct work *w, struct txn *c);
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
 /* Where requests on a leg go: of several early dialogs, the transaction's. */
 void leg_next_hop(struct work *w, unsigned leg, const struct txn *t, struct addr *to);
+/* Where we begin to count on a leg: with the peer's own number, unless it leaves too little room below 2^31 (RFC 3261 §8.1.1.5). */
+uint32_t cseq_first(uint32_t theirs);
 /* The next CSeq number on a leg; `theirs` starts the count where nothing was sent yet. */
 uint32_t leg_cseq(struct leg *leg, uint32_t theirs);
 /* A leg's target by the Contact of a message (RFC 3261 §12.2.1.2); 0 where it has none. */

@@ -4,6 +4,9 @@
 #include "base/err.h"
 #include "call/call.h"
 
+/* Room for the headers that we add: what we write, we must be able to read again. */
+enum { HEADERS_OURS = 16 };
+
 /* ------------------------------------------------------------------------------------------ finding */
 
 static uint64_t key_of(const struct core *core, struct str call_id, struct str tag)
@@ -105,9 +108,9 @@ static void ack(struct work *w, const struct sip_msg *m, uint64_t key, unsigned 
 		shm_count(w->core->self, s ? CNT_retransmissions_in : CNT_stray_acks);
 		return;
 	}
+	s->response = 0;
 	if (txn_event(s, TXN_EV_ACK, leg_params(w, s->leg), w->core->now_ms) == TXN_DO_PASS)
 		invite_ack(w, s, m);
-	s->response = 0;
 }
 
 static void request_in_call(struct work *w, const struct sip_msg *m, uint64_t key, unsigned leg)
@@ -176,8 +179,10 @@ static int in_dialog(struct core *core, const struct shm_datagram *d, const stru
 	struct work w;
 	int err = begin(&w, core, d, slot, generation), leg;
 
-	if (err == ERR_STALE)
+	if (err == ERR_STALE && route_known_source(core->route, &d->from))
 		no_dialog(core, d, m);
+	else if (err == ERR_STALE)
+		refuse_stranger(core, d, m);
 	if (err)
 		return err == ERR_BUSY ? ERR_BUSY : 0;
 	if (!welcome(&w, d)) {
@@ -186,7 +191,7 @@ static int in_dialog(struct core *core, const struct shm_datagram *d, const stru
 		return 0;
 	}
 	leg = leg_of(core, &w.call, w.step.old->key[0], m);
-	if (leg < 0 && !server_find(&w.call, key, server_method(m))) {
+	if ((leg < 0 || m->method == SIP_CANCEL) && !server_find(&w.call, key, server_method(m))) {
 		work_abort(&w);
 		no_dialog(core, d, m);
 		return 0;
@@ -379,6 +384,10 @@ int core_receive(struct core *core, const struct shm_datagram *d)
 	err = sip_parse(&m, d->bytes, d->length, &why);
 	if (err == ERR_NOTFOUND) {
 		return 0; /* a keep-alive */
+	}
+	if (!err && m.nheaders > SIP_HEADERS_MAX - HEADERS_OURS) {
+		why = (struct sip_fault){ 400, "Too many headers" };
+		err = ERR_SYNTAX;
 	}
 	if (err || sip_check(&m, &why)) {
 		malformed(core, d, &m, &why);

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "call/call.h"
 
-enum { SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
+enum { CSEQ_FIRST_MAX = 1 << 30, SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
 
 /* The Record-Route values as a route set: in order for a UAS (§12.1.1), reversed for a UAC (§12.1.2). */
 static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, size_t cap)
@@ -167,9 +167,14 @@ void leg_next_hop(struct work *w, unsigned leg, const struct txn *t, struct addr
 		*to = l->remote;
 }
 
+uint32_t cseq_first(uint32_t theirs)
+{
+	return theirs && theirs < CSEQ_FIRST_MAX ? theirs : 1;
+}
+
 uint32_t leg_cseq(struct leg *leg, uint32_t theirs)
 {
-	leg->cseq_local = leg->cseq_local ? leg->cseq_local + 1 : theirs;
+	leg->cseq_local = leg->cseq_local ? leg->cseq_local + 1 : cseq_first(theirs);
 	return leg->cseq_local;
 }
 

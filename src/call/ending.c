@@ -81,17 +81,23 @@ void call_bye(struct work *w, unsigned leg, struct str lines)
 
 static void cancel_attempts(struct work *w, struct str lines)
 {
-	unsigned n = w->call.ntxns;
+	uint16_t id[CALL_TXNS];
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < w->call.ntxns; i++)
 		if (w->call.txn[i].machine == TXN_ICT)
-			client_cancel(w, &w->call.txn[i], lines);
+			id[n++] = w->call.txn[i].id;
+	for (unsigned i = 0; i < n; i++) {
+		struct txn *t = call_txn_by_id(&w->call, id[i]);
+		if (t)
+			client_cancel(w, t, lines);
+	}
 }
 
 static void ack_attempts(struct work *w)
 {
 	for (unsigned i = 0; i < w->call.ntxns; i++)
-		if (w->call.txn[i].machine == TXN_ICT && w->call.txn[i].state == TXN_ACCEPTED)
+		if (w->call.txn[i].machine == TXN_ICT && w->call.txn[i].state == TXN_ACCEPTED && w->call.txn[i].peer)
 			invite_ack_ourselves(w, &w->call.txn[i]);
 }
 

@@ -25,6 +25,8 @@ static bool open_invite(const struct call *c, unsigned leg, bool client)
 		const struct txn *t = &c->txn[i];
 		if (t->method != SIP_INVITE || t->leg != leg || txn_is_client(t) != client)
 			continue;
+		if (client && t->flags & TXN_INITIAL && !t->peer)
+			continue; /* given up; the call came about elsewhere */
 		if (client ? t->state == TXN_CALLING || t->state == TXN_PROCEEDING : t->state == TXN_PROCEEDING || t->state == TXN_ACCEPTED)
 			return true;
 	}

@@ -363,6 +363,7 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 {
 	struct txn *c = peer_of(w, s);
 	struct txn t = { .machine = TXN_ICT, .branch = call_next_id(&w->call) };
+	bool initial = s->flags & TXN_INITIAL;
 	char buf[CALL_MESSAGE_MAX];
 	struct addr to;
 	size_t n;
@@ -384,13 +385,13 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 		if (!(c->flags & TXN_HAD_OFFER))
 			leg_keep_sdp(w, c->leg, m);
 	}
-	if (w->call.phase == CALL_ANSWERED)
+	if (w->call.phase == CALL_ANSWERED && initial)
 		w->call.phase = CALL_ESTABLISHED;
 	if (w->call.flags & CALL_TELL_A && w->call.phase == CALL_ESTABLISHED) {
 		w->call.flags &= (uint16_t)~CALL_TELL_A;
 		refresh_tell(w, LEG_A);
 	}
-	if (w->call.flags & CALL_BYE_WAITS && s->leg == LEG_A) {
+	if (w->call.flags & CALL_BYE_WAITS && initial) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
 		call_bye(w, LEG_A, reason_line(w->call.reason));
 	}
@@ -399,13 +400,13 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 void invite_no_ack(struct work *w, struct txn *s)
 {
 	struct txn *c = peer_of(w, s);
-	bool waits = w->call.flags & CALL_BYE_WAITS;
+	bool waits = w->call.flags & CALL_BYE_WAITS && s->flags & TXN_INITIAL;
 
+	if (c && call_is_live(&w->call))
+		invite_ack_ourselves(w, c);
 	s->response = 0;
 	if (!call_is_live(&w->call))
 		return;
-	if (c)
-		invite_ack_ourselves(w, c);
 	if (waits) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
 		call_bye(w, LEG_A, reason_line(w->call.reason));

@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "call/call.h"
 
-enum { LINES_MAX = 9000, CONTACTS_MAX = 8, URI_TEXT = 160 };
+enum { LINES_MAX = CALL_MESSAGE_MAX, CONTACTS_MAX = 8, URI_TEXT = 160 };
 
 /* Texts that the edits point to until the message is written. */
 struct texts {

@@ -81,7 +81,7 @@ static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway,
 	b->gateway = (uint16_t)gateway;
 	b->listen = gw->listen;
 	b->remote = b->source = gw->addr;
-	b->cseq_local = w->call.ntried ? b->cseq_local + 1 : m->cseq;
+	b->cseq_local = w->call.ntried ? b->cseq_local + 1 : cseq_first(m->cseq);
 	b->dialog = 0;
 	b->allow = 0;
 	w->call.flags &= (uint16_t)~CALL_OWN_ID;
@@ -182,7 +182,7 @@ static unsigned choose(struct work *w, bool *any, bool *unfit)
 	uint16_t list[CANDIDATES];
 	unsigned n = route_candidates(w->core->route, dialed, w->call.seed, list, CANDIDATES);
 
-	*any = n > 0;
+	*any = n > 0 || route_has_match(w->core->route, dialed);
 	for (unsigned i = 0; i < n && w->call.ntried < CALL_TRIED; i++)
 		if (!was_tried(&w->call, list[i]) && route_has_room(w->core->route, list[i]) && can_offer(w, list[i], unfit))
 			return list[i];
@@ -213,15 +213,15 @@ static void give_up(struct work *w, bool any, unsigned status, const struct sip_
 void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned status, const struct sip_msg *failed)
 {
 	struct call *c = &w->call;
+	bool any = true, unfit = false, room = call_room(w, 1);
 	struct txn *s = caller_invite(c);
 	struct sip_fault why;
 	struct sip_msg own;
 	unsigned gateway = CALL_NO_GATEWAY;
-	bool any = true, unfit = false;
 
 	if (status && status != 503)
 		c->flags &= (uint16_t)~CALL_ALL_503;
-	if (!status || (route_fails_over(status) && !(c->flags & CALL_EARLY_MEDIA)))
+	if (room && (!status || (route_fails_over(status) && !(c->flags & CALL_EARLY_MEDIA))))
 		gateway = choose(w, &any, &unfit);
 	if (!invite && gateway != CALL_NO_GATEWAY) {
 		const char *bytes = shm_block(w->core->shm, c->invite);

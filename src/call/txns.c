@@ -21,11 +21,19 @@ uint16_t call_next_id(struct call *c)
 	return c->next_id++;
 }
 
+/* An INVITE whose 2xx still waits for the other side's ACK. */
+static bool lacks_ack(const struct txn *t)
+{
+	return t->machine == TXN_ICT && t->state == TXN_ACCEPTED && !(t->flags & TXN_ACK_KEPT);
+}
+
 /* Where all are taken, one that only absorbs repeats makes room. */
 static bool make_room(struct call *c)
 {
 	for (unsigned i = 0; i < c->ntxns; i++) {
-		if (txn_active(&c->txn[i]) || c->txn[i].flags & TXN_INITIAL)
+		const struct txn *t = &c->txn[i];
+		bool needed = t->flags & TXN_INITIAL && (t->peer || !txn_is_client(t)); /* not that of a gateway that failed */
+		if (txn_active(t) || needed || lacks_ack(t))
 			continue;
 		txn_terminate(&c->txn[i]);
 		memmove(&c->txn[i], &c->txn[i + 1], (c->ntxns - i - 1u) * sizeof c->txn[0]);
@@ -362,22 +370,24 @@ void client_cancel(struct work *w, struct txn *t, struct str lines)
 	char buf[CALL_MESSAGE_MAX];
 	struct out o = OUT(buf, sizeof buf);
 	struct txn *cancel;
+	uint16_t id = t->id;
 
 	if (t->flags & TXN_CANCELED || (t->state != TXN_CALLING && t->state != TXN_PROCEEDING))
 		return;
 	t->flags |= TXN_CANCEL_WANTED;
 	if (t->state == TXN_CALLING)
 		return;
-	if (w->call.ntxns == CALL_TXNS)
-		return; /* its own time limit ends the INVITE */
+	/* RFC 3261 §9.1: without a final answer in 64*T1 the INVITE counts as canceled. */
+	t->expire_ms = w->core->now_ms + txn_absorb_ms(t->t1_ms);
+	if (!call_room(w, 1))
+		return;
+	t = call_txn_by_id(&w->call, id);
 	sibling(w, t, SIP_CANCEL, STR_NONE, lines.n ? lines : reason_line(w->call.reason), &o);
 	if (o.overflow || !(cancel = call_txn_new(w, true, SIP_CANCEL, t->leg))) {
 		w->full = true;
 		return;
 	}
-	t->flags = (uint8_t)((t->flags & ~TXN_CANCEL_WANTED) | TXN_CANCELED);
-	/* RFC 3261 §9.1: without a final answer in 64*T1 the INVITE counts as canceled. */
-	t->expire_ms = w->core->now_ms + txn_absorb_ms(t->t1_ms);
+	t->flags = (uint16_t)((t->flags & ~TXN_CANCEL_WANTED) | TXN_CANCELED);
 	cancel->branch = t->branch;
 	cancel->cseq = t->cseq;
 	cancel->purpose = TXN_FOR_CANCEL;
