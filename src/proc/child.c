@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "proc/log.h"
 
 enum {
+	TIMER_NICE = -10,
 	PULSE_MS = 1000,       /* an idle child still shows that it lives */
 	ROOM = 2 * SHM_SENDS_MAX,
 	BATCH = 64,            /* as many as one system call takes: waiting for more gains nothing */
@@ -42,6 +44,13 @@ static void give_up(const char *what)
 {
 	log_error("%s: %s", what, strerror(errno));
 	_exit(1);
+}
+
+/* A busy machine must not make resends late: the timer process goes before the workers, where we may ask for that (needs CAP_SYS_NICE). */
+static void take_precedence(enum shm_kind kind)
+{
+	if (kind == SHM_TIMER)
+		(void)setpriority(PRIO_PROCESS, 0, TIMER_NICE);
 }
 
 /* setresuid clears the wish to die with the parent, so that comes after; a parent that died before is seen by getppid. */
@@ -170,6 +179,7 @@ void child_start(struct child *c, const struct heritage *h, enum shm_kind kind, 
 {
 	*c = (struct child){ .h = h };
 	name_process(kind, index);
+	take_precedence(kind);
 	shed(h);
 	if (shm_self_claim(&c->self, h->shm, kind, index))
 		give_up("cannot claim a process slot");
