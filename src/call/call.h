@@ -67,6 +67,7 @@ enum {
 	SESSION_NO_UPDATE = 1, /* answered UPDATE with 405 or 501: re-INVITE from now on */
 	SESSION_GRACE = 2,     /* expired; timeout_early_hangup is running */
 	SESSION_SPREAD = 4,    /* the timer process was away: one refresh is tried before it expires */
+	SESSION_TELL = 8,      /* the leg does not know the description in `sdp` yet: its next refresh is a re-INVITE, and at once */
 };
 struct session {
 	uint32_t interval_ms;   /* 0 = no timer on this leg */
@@ -75,7 +76,7 @@ struct session {
 	uint8_t flags;          /* SESSION_* */
 	uint8_t attempts;       /* refreshes tried since the last confirmation */
 	uint8_t pad;
-	uint32_t pad2;
+	uint32_t ttl_ms;        /* session.ttl when the interval was agreed: a reload that changes it changes our next wish */
 	uint64_t confirmed_ms;  /* last 2xx to INVITE or UPDATE, either way; 0 = none yet */
 	uint64_t next_ms;       /* our next refresh or check; SHM_NEVER */
 	uint64_t expire_ms;     /* without confirmation until then the session is over; SHM_NEVER */
@@ -234,6 +235,7 @@ bool call_room(struct work *w, unsigned n);
 /* Drops the terminated ones. */
 void call_txns_sweep(struct call *c);
 /* The parameters a leg obeys: its gateway's, or the global ones. */
+const struct params *call_params(const struct core *core, const struct call *c, unsigned leg);
 const struct params *leg_params(const struct work *w, unsigned leg);
 /* A limit of the whole call (0 = none), where both gateways have a say: one that overrides the global value wins; of two that do, the shorter. */
 uint32_t call_limit_ms(uint32_t global_ms, uint32_t caller_ms, uint32_t callee_ms);
@@ -327,6 +329,10 @@ void invite_canceled(struct work *w, struct txn *s, const struct sip_msg *cancel
 void invite_ack_ourselves(struct work *w, struct txn *c);
 /* Remembers the description that was agreed: `offer` went to leg `answerer` as txn c, the answer to the other. */
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
+/* The same of a request that we sent, once it is accepted. request: the bytes sent. */
+void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes);
+/* The status with which a response passes to the other leg: a 422 that the leg could not settle means nothing there (RFC 4028 §7.3). */
+unsigned relayed_status(const struct sip_msg *m);
 /* Where requests on a leg go: of several early dialogs, the transaction's. */
 void leg_next_hop(struct work *w, unsigned leg, const struct txn *t, struct addr *to);
 /* Where we begin to count on a leg: with the peer's own number, unless it leaves too little room below 2^31 (RFC 3261 §8.1.1.5). */
@@ -342,8 +348,8 @@ void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg);
 void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg);
 /* Lets a held re-INVITE go on, or refuses it with 491 when its time is over. */
 void indialog_release(struct work *w, bool refuse);
-/* An ACK of our own for a 2xx to client transaction c, kept for its repeats. */
-void invite_ack_own(struct work *w, struct txn *c);
+/* An ACK of our own for a 2xx to client transaction c, kept for its repeats. body: of the 2xx; where it is an offer, it is refused. */
+void invite_ack_own(struct work *w, struct txn *c, struct str body);
 void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m);
 void indialog_failed(struct work *w, struct txn *c);
 
@@ -403,6 +409,8 @@ void refresh_tell(struct work *w, unsigned leg);
 void refresh_send(struct work *w, unsigned leg);
 void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat);
 void refresh_failed(struct work *w, struct txn *c);
+/* UPDATE where the leg takes it (RFC 3311 §5.1), else INVITE; the question to a leg without timer is an INVITE. */
+enum sip_method refresh_method(const struct leg *l);
 /* Whether an offer is open or an ACK awaited on either leg: no refresh now. */
 bool refresh_must_wait(const struct call *c);
 

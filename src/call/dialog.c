@@ -207,4 +207,15 @@ void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 		return;
 	l->sdp = work_keep(w, m->body.p, m->body.n);
 	l->sdp_bytes = (uint32_t)m->body.n;
+	l->session.flags &= (uint8_t)~SESSION_TELL;
+}
+
+void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes)
+{
+	const char *p = request ? shm_block(w->core->shm, request) : NULL;
+	struct sip_fault why;
+	struct sip_msg m;
+
+	if (c->flags & TXN_HAD_OFFER && p && !sip_parse(&m, p, bytes, &why))
+		leg_keep_sdp(w, c->leg, &m);
 }

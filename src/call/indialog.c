@@ -226,14 +226,22 @@ void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg)
 
 /* ------------------------------------------------------------------------------------------ responses */
 
-static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
+unsigned relayed_status(const struct sip_msg *m)
 {
-	if (c->method != SIP_UPDATE)
+	return m->status == 422 && (m->method == SIP_INVITE || m->method == SIP_UPDATE) ? 500 : m->status;
+}
+
+static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m, shm_ref request)
+{
+	if (c->method != SIP_UPDATE && c->method != SIP_PRACK)
+		return;
+	leg_keep_offer(w, c, request, c->request_bytes);
+	leg_keep_sdp(w, s->leg, m);
+	if (c->method == SIP_PRACK)
 		return;
 	leg_set_dialog(w, s->leg, s->target);
 	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 	leg_learn(&w->call.leg[c->leg], m);
-	leg_keep_sdp(w, s->leg, m);
 	session_agreed(w, c, m);
 }
 
@@ -272,14 +280,14 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 	if (session_retry(w, c, request, c->request_bytes, m))
 		return;
 	if (m->status >= 200 && m->status < 300)
-		succeeded(w, c, s, m);
+		succeeded(w, c, s, m, request);
 	challenged(w, c, m);
 	if (m->status >= 200)
 		s->target = 0;
-	if (rewrite_response(w, m, s, 0, buf, sizeof buf, &n))
+	if (rewrite_response(w, m, s, relayed_status(m), buf, sizeof buf, &n))
 		w->full = true;
 	else
-		server_send(w, s, m->status, buf, n);
+		server_send(w, s, relayed_status(m), buf, n);
 }
 
 void indialog_failed(struct work *w, struct txn *c)

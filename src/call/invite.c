@@ -15,10 +15,10 @@ static void relay_response_to(struct work *w, struct txn *s, const struct sip_ms
 	char buf[CALL_MESSAGE_MAX];
 	size_t n;
 
-	if (rewrite_response(w, m, s, 0, buf, sizeof buf, &n))
+	if (rewrite_response(w, m, s, relayed_status(m), buf, sizeof buf, &n))
 		w->full = true;
 	else
-		server_send(w, s, m->status, buf, n);
+		server_send(w, s, relayed_status(m), buf, n);
 }
 
 /* ------------------------------------------------------------------------------------------ provisional */
@@ -65,7 +65,8 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 		if (m->body.n)
 			call->flags |= CALL_EARLY_MEDIA;
 	}
-	leg_keep_sdp(w, s->leg, m);
+	if (c->flags & TXN_INITIAL || sip_first(m, SIP_H_RSEQ)) /* unreliable, it agrees nothing */
+		leg_keep_sdp(w, s->leg, m);
 	if (c->flags & TXN_INITIAL && reliable_to_caller(call, m, came))
 		reliable_send(w, s, m);
 	else if (!(s->flags & TXN_RELIABLE)) /* else the reliable one would be forgotten */
@@ -123,9 +124,9 @@ static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, str
 	return ref;
 }
 
-void invite_ack_own(struct work *w, struct txn *c)
+void invite_ack_own(struct work *w, struct txn *c, struct str body)
 {
-	c->response = ack_with(w, c, 0, STR_NONE, &c->response_bytes);
+	c->response = ack_with(w, c, 0, body, &c->response_bytes);
 	c->flags |= TXN_ACK_KEPT;
 }
 
@@ -223,18 +224,6 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 	shm_count(w->core->self, CNT_calls_answered);
 }
 
-/* The description that the INVITE carried is the one agreed on its leg. */
-static void keep_offer(struct work *w, struct txn *c)
-{
-	const char *bytes = c->request ? shm_block(w->core->shm, c->request) : NULL;
-	struct sip_fault why;
-	struct sip_msg m;
-
-	if (c->flags & TXN_HAD_OFFER && bytes && !sip_parse(&m, bytes, c->request_bytes, &why))
-		leg_keep_sdp(w, c->leg, &m);
-	c->request = 0;
-}
-
 static void reinvite_answered(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
 {
 	leg_set_dialog(w, s->leg, s->target);
@@ -263,7 +252,8 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 		hang_up_stray(w, c->id, m);
 		return;
 	}
-	keep_offer(w, c);
+	leg_keep_offer(w, c, c->request, c->request_bytes);
+	c->request = 0;
 	if (c->flags & TXN_INITIAL && open && reliable_holds(w, m))
 		return;
 	if (!open) { /* the call ended while a re-INVITE was open */
@@ -434,6 +424,12 @@ void invite_canceled(struct work *w, struct txn *invite, const struct sip_msg *c
 	if (!invite || invite->state != TXN_PROCEEDING)
 		return; /* RFC 3261 §9.2: too late, no effect */
 	invite->flags |= TXN_CANCELED;
+	if (invite->flags & TXN_HELD) {
+		w->call.held = 0;
+		w->call.held_limit_ms = SHM_NEVER;
+		server_answer(w, invite, 487, STR_NONE, STR_NONE);
+		return;
+	}
 	c = peer_of(w, invite);
 	reason_copy(&o, cancel);
 	if (!(invite->flags & TXN_INITIAL)) {

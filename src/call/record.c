@@ -169,6 +169,14 @@ static void print_times(struct line *l, uint64_t wall_offset_ms, const struct ca
 	field_number(l, FIELD_pdd_ms, c->ringing_after_ms, c->ringing_after_ms);
 }
 
+/* Who kept the leg's session alive. */
+static struct str timer_of(const struct session *s)
+{
+	if (!s->confirmed_ms || !s->interval_ms)
+		return STR("none");
+	return s->refresher == SESSION_US ? STR("self") : STR("endpoint");
+}
+
 static void print_end(struct line *l, const struct call *c)
 {
 	BUG_ON(c->ended_by >= sizeof sides / sizeof *sides || c->reason >= CALL_END_COUNT);
@@ -176,8 +184,8 @@ static void print_end(struct line *l, const struct call *c)
 	field_text(l, FIELD_reason, str_of(reasons[c->reason]));
 	field_number(l, FIELD_sip_status, c->sip_status, c->sip_status);
 	field_number(l, FIELD_q850, c->q850, c->q850);
-	field_text(l, FIELD_caller_timer, STR("none"));
-	field_text(l, FIELD_callee_timer, STR("none"));
+	field_text(l, FIELD_caller_timer, timer_of(&c->leg[LEG_A].session));
+	field_text(l, FIELD_callee_timer, timer_of(&c->leg[LEG_B].session));
 	field_number(l, FIELD_refreshes, true, c->refreshes);
 	field_number(l, FIELD_resends, true, c->resends);
 }

@@ -25,16 +25,20 @@ bool refresh_must_wait(const struct call *c)
 	return false;
 }
 
-static bool takes_update(const struct leg *l)
+enum sip_method refresh_method(const struct leg *l)
 {
-	return l->allow & 1u << SIP_UPDATE && !(l->session.flags & SESSION_NO_UPDATE);
+	bool update = l->allow & 1u << SIP_UPDATE && !(l->session.flags & (SESSION_NO_UPDATE | SESSION_TELL));
+
+	return update && (l->session.interval_ms || !l->sdp) ? SIP_UPDATE : SIP_INVITE;
 }
 
 static bool refresh_open(const struct call *c, unsigned leg)
 {
-	for (unsigned i = 0; i < c->ntxns; i++)
-		if (c->txn[i].purpose == TXN_FOR_REFRESH && c->txn[i].leg == leg && txn_is_client(&c->txn[i]) && txn_active(&c->txn[i]))
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		const struct txn *t = &c->txn[i];
+		if ((t->purpose == TXN_FOR_REFRESH || t->purpose == TXN_FOR_TELL) && t->leg == leg && txn_is_client(t) && txn_active(t))
 			return true;
+	}
 	return false;
 }
 
@@ -66,16 +70,18 @@ void refresh_send(struct work *w, unsigned leg)
 	struct leg *l = &w->call.leg[leg];
 	const char *sdp = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
 	struct str body = sdp ? str_make(sdp, l->sdp_bytes) : STR_NONE;
+	enum sip_method method = refresh_method(l);
 
 	session_again(w, leg, 0); /* should this one fail */
 	if (refresh_open(&w->call, leg))
 		return;
+	if (l->session.flags & SESSION_TELL) {
+		send_own(w, leg, SIP_INVITE, TXN_FOR_TELL, body);
+		return;
+	}
 	l->session.attempts++;
 	shm_count(w->core->self, CNT_refreshes_sent);
-	if (takes_update(l))
-		send_own(w, leg, SIP_UPDATE, TXN_FOR_REFRESH, STR_NONE);
-	else
-		send_own(w, leg, SIP_INVITE, TXN_FOR_REFRESH, body);
+	send_own(w, leg, method, TXN_FOR_REFRESH, method == SIP_INVITE ? body : STR_NONE);
 }
 
 /* ------------------------------------------------------------------------------------------ the answer */
@@ -105,29 +111,28 @@ bool sdp_same(struct str a, struct str b)
 	return true;
 }
 
-/* An answer that differs from what the other leg knows is told to it, once (RFC 3264 §8). */
+void refresh_tell(struct work *w, unsigned leg)
+{
+	if (!w->call.leg[leg].sdp)
+		return;
+	w->call.leg[leg].session.flags |= SESSION_TELL;
+	session_again(w, leg, 1);
+}
+
+/* An answer that differs from what the other leg knows is told to it, once (RFC 3264 §8); not where that leg has an offer of its own waiting. */
 static void tell_other(struct work *w, const struct txn *c, const struct sip_msg *m)
 {
 	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
 	struct leg *o = &w->call.leg[other];
 	const char *known = o->sdp ? shm_block(w->core->shm, o->sdp) : NULL;
 
-	if (!m->body.n || !known || c->purpose != TXN_FOR_REFRESH || w->call.phase != CALL_ESTABLISHED ||
+	if (!m->body.n || !known || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held ||
 	    !str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp")))
 		return;
 	if (sdp_same(str_make(known, o->sdp_bytes), m->body))
 		return;
 	leg_keep_sdp(w, other, m);
-	send_own(w, other, SIP_INVITE, TXN_FOR_TELL, m->body);
-}
-
-void refresh_tell(struct work *w, unsigned leg)
-{
-	struct leg *l = &w->call.leg[leg];
-	const char *sdp = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
-
-	if (sdp)
-		send_own(w, leg, SIP_INVITE, TXN_FOR_TELL, str_make(sdp, l->sdp_bytes));
+	refresh_tell(w, other);
 }
 
 /* RFC 5057 §5.1: these end the dialog, or the usage at least. */
@@ -151,28 +156,40 @@ static uint64_t glare_wait(struct work *w, unsigned leg)
 
 static void refused(struct work *w, struct txn *c, const struct sip_msg *m, shm_ref request, uint32_t bytes)
 {
-	struct leg *l = &w->call.leg[c->leg];
+	struct session *s = &w->call.leg[c->leg].session;
+	bool update = c->method == SIP_UPDATE && (m->status == 405 || m->status == 501);
 	unsigned leg = c->leg;
 
-	if (c->purpose == TXN_FOR_TELL)
-		return;
-	if (m->status >= 500)
-		shm_count(w->core->self, CNT_refreshes_5xx);
-	else
-		shm_count(w->core->self, CNT_refreshes_refused);
+	if (c->purpose == TXN_FOR_REFRESH)
+		shm_count(w->core->self, m->status >= 500 ? CNT_refreshes_5xx : CNT_refreshes_refused);
 	if (session_retry(w, c, request, bytes, m))
 		return;
-	if (c->method == SIP_UPDATE && (m->status == 405 || m->status == 501)) {
-		l->session.flags |= SESSION_NO_UPDATE;
-		refresh_send(w, leg);
+	if (m->status != 491)
+		s->flags &= (uint8_t)~SESSION_TELL;
+	if (update) {
+		s->flags |= SESSION_NO_UPDATE;
+		session_again(w, leg, 1); /* by re-INVITE, as soon as no offer is open */
 	} else if (ends_dialog(m->status)) {
 		shm_count(w->core->self, CNT_endpoints_gone);
 		call_hangup(w, CALL_END_ENDPOINT_GONE);
 	} else if (m->status == 491) {
 		session_again(w, leg, glare_wait(w, leg));
-	} else if (!l->session.interval_ms) {
+	} else if (!s->interval_ms) {
 		session_confirm(w, leg); /* it answers, so it lives */
 	}
+}
+
+static void accepted(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	if (c->purpose == TXN_FOR_REFRESH) {
+		w->call.refreshes++;
+		shm_count(w->core->self, CNT_refreshes_answered);
+	}
+	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_TELL;
+	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
+	leg_learn(&w->call.leg[c->leg], m);
+	session_agreed(w, c, m);
+	tell_other(w, c, m);
 }
 
 void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat)
@@ -196,19 +213,13 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 		return;
 	c->request = 0;
 	if (m->status < 300 && c->method == SIP_INVITE)
-		invite_ack_own(w, c);
+		invite_ack_own(w, c, m->body);
 	if (w->call.phase >= CALL_ENDING)
 		return;
-	if (m->status >= 300) {
+	if (m->status >= 300)
 		refused(w, c, m, request, bytes);
-	} else {
-		w->call.refreshes += c->purpose == TXN_FOR_REFRESH;
-		shm_count(w->core->self, CNT_refreshes_answered);
-		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
-		leg_learn(&w->call.leg[c->leg], m);
-		session_agreed(w, c, m);
-		tell_other(w, c, m);
-	}
+	else
+		accepted(w, c, m);
 	if (c->method == SIP_INVITE)
 		indialog_release(w, false);
 }
@@ -227,6 +238,7 @@ void refresh_failed(struct work *w, struct txn *c)
 		if (w->call.leg[c->leg].session.next_ms == SHM_NEVER)
 			session_again(w, c->leg, 0);
 	}
+	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_TELL;
 	if (c->method == SIP_INVITE)
 		indialog_release(w, false);
 }

@@ -83,7 +83,8 @@ void session_ask(struct work *w, struct txn *c, struct out *lines)
 	wish->min_se_s = s->min_se_s;
 	if (!wish->min_se_s && p->min_se_ms > MIN_SE_S * 1000u)
 		wish->min_se_s = seconds_up(p->min_se_ms);
-	wish->interval_s = seconds_up(s->interval_ms && s->interval_ms < p->ttl_ms ? s->interval_ms : p->ttl_ms);
+	/* RFC 4028 §7.4: the interval in force, unless ours was reconfigured since. */
+	wish->interval_s = seconds_up(s->interval_ms && s->ttl_ms == p->ttl_ms ? s->interval_ms : p->ttl_ms);
 	if (wish->interval_s < wish->min_se_s)
 		wish->interval_s = wish->min_se_s;
 	if (s->interval_ms)
@@ -107,6 +108,7 @@ void session_agreed(struct work *w, const struct txn *c, const struct sip_msg *m
 	session_read(&got, m);
 	s->interval_ms = got.interval_s ? (got.interval_s < DAY_S ? got.interval_s : DAY_S) * 1000 : 0;
 	s->refresher = got.refresher == 's' ? SESSION_THEM : SESSION_US;
+	s->ttl_ms = leg_params(w, c->leg)->ttl_ms;
 	session_confirm(w, c->leg);
 }
 
@@ -131,6 +133,9 @@ void session_answer(struct work *w, const struct txn *t, struct out *lines)
 
 	out_lit(lines, "Supported: timer\r\n");
 	s->interval_ms = 0;
+	s->ttl_ms = p->ttl_ms;
+	if (wish->min_se_s > s->min_se_s) /* §7.4: the largest that a request or a 422 ever bore */
+		s->min_se_s = wish->min_se_s < DAY_S ? wish->min_se_s : DAY_S;
 	if (wish->supported || wish->interval_s) {
 		if (interval_s < wish->min_se_s)
 			interval_s = wish->min_se_s;
@@ -203,6 +208,8 @@ void session_confirm(struct work *w, unsigned leg)
 	}
 	s->expire_ms = s->confirmed_ms + s->interval_ms;
 	s->next_ms = s->refresher == SESSION_US ? s->confirmed_ms + jittered(w, wait_of(w, leg, 1)) : SHM_NEVER;
+	if (s->flags & SESSION_TELL)
+		s->next_ms = s->confirmed_ms + BUSY_MS;
 }
 
 void session_again(struct work *w, unsigned leg, uint64_t after_ms)
@@ -211,15 +218,16 @@ void session_again(struct work *w, unsigned leg, uint64_t after_ms)
 	const struct params *p = leg_params(w, leg);
 	uint64_t now = w->core->now_ms, wait;
 
-	if (!s->interval_ms) {
-		s->next_ms = now + (after_ms ? after_ms : p->no_timer_interval_ms);
-		return;
-	}
+	s->next_ms = SHM_NEVER;
 	if (after_ms) {
 		s->next_ms = now + after_ms;
 		return;
 	}
-	s->next_ms = SHM_NEVER;
+	if (!s->interval_ms) {
+		if (p->no_timer_interval_ms)
+			s->next_ms = now + p->no_timer_interval_ms;
+		return;
+	}
 	if (p->refresh_schedule == PARAMS_TAIL) {
 		if (s->expire_ms > now + 2 * AGAIN_MIN_MS)
 			s->next_ms = now + (s->expire_ms - now) / 2;
@@ -246,6 +254,10 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 	size_t n;
 
 	session_read(&got, m);
+	if (w->call.phase >= CALL_ENDING || c->flags & TXN_CANCEL_WANTED)
+		return false;
+	if (c->purpose == TXN_FOR_RELAY && (!s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)))
+		return false; /* given up, or answered otherwise */
 	if (m->status != 422 || c->flags & TXN_RETRIED || got.min_se_s <= c->wish.interval_s || got.min_se_s > DAY_S)
 		return false;
 	if (!p || sip_parse(&sent, p, bytes, &why) || sip_check(&sent, &why))
@@ -277,13 +289,16 @@ static bool spread(struct work *w, unsigned leg)
 {
 	struct session *s = &w->call.leg[leg].session;
 	const struct params *p = leg_params(w, leg);
-	uint64_t resumed = w->core->resumed_ms, now = w->core->now_ms;
+	uint64_t resumed = w->core->resumed_ms, now = w->core->now_ms, span = SPREAD_MS;
 
 	if (!resumed || s->flags & (SESSION_SPREAD | SESSION_GRACE) || s->confirmed_ms >= resumed)
 		return false;
+	if (s->expire_ms > now && s->expire_ms != SHM_NEVER)
+		span = min64(span, (s->expire_ms - now) / 2 + 1);
 	s->flags |= SESSION_SPREAD;
-	s->next_ms = now + w->core->random(w->core->random_arg) % SPREAD_MS;
-	s->expire_ms = max64(s->expire_ms, s->next_ms + txn_give_up_ms(p, p->t1_max_ms));
+	s->next_ms = now + w->core->random(w->core->random_arg) % span;
+	if (s->interval_ms)
+		s->expire_ms = max64(s->expire_ms, s->next_ms + txn_give_up_ms(p, p->t1_max_ms));
 	return true;
 }
 
@@ -314,7 +329,7 @@ static void next(struct work *w, unsigned leg)
 		call_hangup(w, CALL_END_NO_TIMER_LIMIT);
 		return;
 	}
-	if (w->core->resumed_ms && s->interval_ms && s->next_ms + SPREAD_MS < w->core->now_ms && spread(w, leg))
+	if (s->next_ms < w->core->resumed_ms && spread(w, leg)) /* overdue */
 		return;
 	if (refresh_must_wait(&w->call))
 		s->next_ms = w->core->now_ms + BUSY_MS;

@@ -84,6 +84,7 @@ static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway,
 	b->cseq_local = w->call.ntried ? b->cseq_local + 1 : cseq_first(m->cseq);
 	b->dialog = 0;
 	b->allow = 0;
+	b->session = (struct session){ 0 }; /* what another gateway's 422 taught is not this one's */
 	w->call.flags &= (uint16_t)~CALL_OWN_ID;
 	if (gw->call_id == CONF_CALL_ID_OWN) {
 		struct str s[DIALOG_FIELDS] = { 0 };
@@ -265,6 +266,8 @@ void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_
 	char buf[CALL_MESSAGE_MAX];
 	size_t n;
 
+	if (response && status == response->status)
+		status = relayed_status(response);
 	/* RFC 3261 §16.7: a gateway's 503 says nothing of us, unless all said so; after early media the others were not asked. */
 	if (response && status == 503 && (w->call.flags & (CALL_ALL_503 | CALL_EARLY_MEDIA)) != CALL_ALL_503)
 		status = 500;

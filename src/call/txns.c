@@ -82,13 +82,18 @@ void call_txns_sweep(struct call *c)
 	c->ntxns = (uint8_t)kept;
 }
 
-const struct params *leg_params(const struct work *w, unsigned leg)
+const struct params *call_params(const struct core *core, const struct call *c, unsigned leg)
 {
 	const struct route_gateway *gw = NULL;
 
-	if (w->call.leg[leg].gateway != CALL_NO_GATEWAY)
-		gw = route_gateway(w->core->route, w->call.leg[leg].gateway);
-	return gw ? gw->params : w->core->params;
+	if (c->leg[leg].gateway != CALL_NO_GATEWAY)
+		gw = route_gateway(core->route, c->leg[leg].gateway);
+	return gw ? gw->params : core->params;
+}
+
+const struct params *leg_params(const struct work *w, unsigned leg)
+{
+	return call_params(w->core, &w->call, leg);
 }
 
 uint32_t call_limit_ms(uint32_t global_ms, uint32_t caller_ms, uint32_t callee_ms)

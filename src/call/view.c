@@ -62,12 +62,6 @@ static void member_text(struct out *o, const char *key, struct str s)
 		json_null(o);
 }
 
-static void member_null(struct out *o, const char *key)
-{
-	json_key(o, key);
-	json_null(o);
-}
-
 static void member_u64(struct out *o, const char *key, uint64_t v)
 {
 	json_key(o, key);
@@ -140,7 +134,47 @@ static void transaction(struct out *o, const struct core *core, const struct txn
 	json_object_close(o);
 }
 
-/* The timer's members are null: no leg has a session timer here. */
+/* What comes next on a leg: our refresh, the question to a leg without timer, or the end. NULL: nothing is planned. */
+static const char *next_action(const struct core *core, const struct call *c, unsigned i)
+{
+	const struct session *s = &c->leg[i].session;
+	bool asks = call_params(core, c, i)->no_timer_action == PARAMS_NO_TIMER_REINVITE;
+
+	if (s->next_ms == SHM_NEVER && s->expire_ms == SHM_NEVER)
+		return NULL;
+	if (s->next_ms > s->expire_ms)
+		return s->flags & SESSION_GRACE ? "hangup" : "expire";
+	if (s->interval_ms)
+		return "refresh";
+	return asks ? "check" : "hangup";
+}
+
+static void session(struct out *o, const struct core *core, const struct call *c, unsigned i)
+{
+	const struct session *s = &c->leg[i].session;
+	uint64_t next_ms = s->next_ms < s->expire_ms ? s->next_ms : s->expire_ms;
+	bool runs = s->confirmed_ms && (c->phase == CALL_ANSWERED || c->phase == CALL_ESTABLISHED);
+	bool timer = s->confirmed_ms && s->interval_ms;
+	const char *action = runs ? next_action(core, c, i) : NULL;
+
+	member_text(o, "timer", timer ? STR("session") : STR("none"));
+	member_text(o, "refresher", !timer ? STR_NONE : s->refresher == SESSION_US ? STR("self") : STR("endpoint"));
+	json_key(o, "interval_s");
+	if (timer)
+		json_u64(o, s->interval_ms / 1000);
+	else
+		json_null(o);
+	member_text(o, "method", runs ? sip_method_name(refresh_method(&c->leg[i])) : STR_NONE);
+	member_text(o, "next_action", action ? str_of(action) : STR_NONE);
+	json_key(o, "next_in_s");
+	if (action)
+		json_seconds(o, next_ms > core->now_ms ? next_ms - core->now_ms : 0);
+	else
+		json_null(o);
+	json_key(o, "confirmed_at");
+	json_time(o, s->confirmed_ms ? s->confirmed_ms + field_wall_offset_ms(core) : 0);
+}
+
 static void leg(struct out *o, const struct core *core, const struct call *c, unsigned i)
 {
 	const struct leg *l = &c->leg[i];
@@ -152,12 +186,7 @@ static void leg(struct out *o, const struct core *core, const struct call *c, un
 	member_addr(o, "next_hop", &l->remote);
 	member_text(o, "call_id", strings_get(core->shm, l->dialog, DIALOG_CALL_ID));
 	member_text(o, "target", strings_get(core->shm, l->dialog, DIALOG_TARGET));
-	member_text(o, "timer", STR("none"));
-	member_null(o, "refresher");
-	member_null(o, "interval_s");
-	member_null(o, "method");
-	member_null(o, "next_action");
-	member_null(o, "next_in_s");
+	session(o, core, c, i);
 	member_u64(o, "cseq", l->cseq_local);
 	json_key(o, "transactions");
 	json_array_open(o);
@@ -187,6 +216,7 @@ int view_call_full(struct out *o, const struct core *core, uint32_t slot, uint32
 	member_time(o, "ringing_at", core, &c, c.ringing_after_ms);
 	member_time(o, "answered_at", core, &c, c.answered_after_ms);
 	member_time(o, "ended_at", core, &c, c.ended_after_ms);
+	member_u64(o, "refreshes", c.refreshes);
 	member_u64(o, "resends", c.resends);
 	json_key(o, "legs");
 	json_array_open(o);
