@@ -216,7 +216,7 @@ void session_again(struct work *w, unsigned leg, uint64_t after_ms)
 {
 	struct session *s = &w->call.leg[leg].session;
 	const struct params *p = leg_params(w, leg);
-	uint64_t now = w->core->now_ms, wait;
+	uint64_t now = w->core->now_ms, wait, early;
 
 	s->next_ms = SHM_NEVER;
 	if (after_ms) {
@@ -233,8 +233,9 @@ void session_again(struct work *w, unsigned leg, uint64_t after_ms)
 			s->next_ms = now + (s->expire_ms - now) / 2;
 		return;
 	}
+	early = wait_of(w, leg, 1) / 10; /* the jitter may have had us try a boundary before it came */
 	for (unsigned k = 1; (wait = wait_of(w, leg, k)); k++)
-		if (s->confirmed_ms + wait > now) {
+		if (s->confirmed_ms + wait > now + early) {
 			s->next_ms = s->confirmed_ms + wait;
 			return;
 		}
