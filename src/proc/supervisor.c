@@ -152,7 +152,9 @@ static void sup_count_death(const struct supervisor *s, struct sup_child *child,
 	bool quick = !asked && (!sup_has_run(s, child) || lived_ms < QUICK_MS);
 
 	child->quick_deaths = quick ? child->quick_deaths + 1 : 0;
-	if (lived_ms >= CRASH_MS && !child->silenced)
+	if (child->silenced) /* that time was no life */
+		lived_ms = lived_ms > s->heritage.conf->velador.heartbeat_ms ? lived_ms - s->heritage.conf->velador.heartbeat_ms : 0;
+	if (lived_ms >= CRASH_MS)
 		child->crashes = 0;
 	child->crashes += crashed && !asked;
 }
@@ -215,7 +217,7 @@ static void sup_look_at(struct supervisor *s, struct sup_child *child)
 	if (info.pid == child->pid && info.heartbeat_ms > seen_ms)
 		seen_ms = info.heartbeat_ms;
 	if (child->state == SUP_STARTING)
-		patience_ms *= 5; /* repair and replay */
+		patience_ms *= 2; /* repair and replay */
 	if (s->now_ms > s->patient_until_ms && s->now_ms > seen_ms + patience_ms && !child->silenced) {
 		child->silenced = true;
 		kill(child->pid, SIGKILL);
