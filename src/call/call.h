@@ -342,6 +342,9 @@ uint32_t leg_cseq(struct leg *leg, uint32_t theirs);
 /* A leg's target by the Contact of a message (RFC 3261 §12.2.1.2); 0 where it has none. */
 shm_ref leg_refreshed(struct work *w, unsigned leg, const struct sip_msg *m);
 void leg_set_dialog(struct work *w, unsigned leg, shm_ref dialog);
+/* The same for the dialog that a transaction belongs to, which may be an early one: what its target would be, and that it is now. */
+shm_ref txn_refreshed(struct work *w, const struct txn *t, const struct sip_msg *m);
+void txn_set_target(struct work *w, const struct txn *t, shm_ref refreshed);
 
 /* indialog.c: other requests within the call, both ways. */
 void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg);
@@ -418,6 +421,8 @@ bool refresh_must_wait(const struct call *c);
 void call_bye(struct work *w, unsigned leg, struct str lines);
 void call_hangup(struct work *w, enum call_reason why);
 void call_ended(struct work *w, enum call_side by, enum call_reason why);
+/* A BYE to a call that is ending already. */
+void bye_crossed(struct work *w, unsigned leg);
 void bye_received(struct work *w, const struct sip_msg *m, unsigned leg);
 /* The cause of a Q.850 Reason header (RFC 3326); 0 where there is none. */
 uint16_t reason_q850(const struct sip_msg *m);

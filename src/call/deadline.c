@@ -3,6 +3,9 @@
 #include "base/err.h"
 #include "call/call.h"
 
+/* The most that one action sends (a refusal, and CANCEL to each attempt). What finds less room stays due and comes with the next tick. */
+enum { ACTION_SENDS = 10 };
+
 static void failed(struct work *w, struct txn *t, enum txn_state before)
 {
 	if (txn_is_client(t))
@@ -116,13 +119,15 @@ int core_timer(struct core *core, uint32_t slot)
 	n = w.call.ntxns;
 	for (unsigned i = 0; i < n; i++)
 		id[i] = w.call.txn[i].id;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n && w.nsends <= SHM_SENDS_MAX - ACTION_SENDS; i++) {
 		struct txn *t = call_txn_by_id(&w.call, id[i]);
 		if (t)
 			due(&w, t);
 	}
-	limits(&w);
-	session_due(&w);
+	if (w.nsends <= SHM_SENDS_MAX - ACTION_SENDS)
+		limits(&w);
+	if (w.nsends <= SHM_SENDS_MAX - ACTION_SENDS)
+		session_due(&w);
 	shm_count(core->self, CNT_timer_actions);
 	return work_commit(&w) == ERR_FULL ? ERR_BUSY : 0;
 }

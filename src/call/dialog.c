@@ -199,6 +199,37 @@ void leg_set_dialog(struct work *w, unsigned leg, shm_ref dialog)
 	dialog_next_hop(w, dialog, &l->source, &l->remote);
 }
 
+/* Where the dialog of a transaction is kept: of several early ones, its own. */
+static shm_ref *dialog_of(struct call *c, const struct txn *t)
+{
+	if (t->leg == LEG_B && t->fork && t->fork <= c->nforks)
+		return &c->fork[t->fork - 1].dialog;
+	return &c->leg[t->leg].dialog;
+}
+
+shm_ref txn_refreshed(struct work *w, const struct txn *t, const struct sip_msg *m)
+{
+	struct sip_values v = sip_values(m, SIP_H_CONTACT);
+	struct sip_nameaddr na;
+	struct str value;
+
+	if (!sip_values_next(&v, &value) || sip_nameaddr_parse(&na, value) || na.star)
+		return 0;
+	return dialog_retarget(w, *dialog_of(&w->call, t), na.uri);
+}
+
+/* Only the target is taken: the rest of the dialog may have changed since. */
+void txn_set_target(struct work *w, const struct txn *t, shm_ref refreshed)
+{
+	shm_ref *dialog = dialog_of(&w->call, t);
+
+	if (!refreshed)
+		return;
+	*dialog = dialog_retarget(w, *dialog, strings_get(w->core->shm, refreshed, DIALOG_TARGET));
+	if (dialog == &w->call.leg[t->leg].dialog)
+		leg_set_dialog(w, t->leg, *dialog);
+}
+
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 {
 	struct leg *l = &w->call.leg[leg];

@@ -149,6 +149,13 @@ static void bye_relay(struct work *w, const struct sip_msg *m, unsigned leg)
 		s->resend_ms = w->core->now_ms + BYE_ANSWER_MS;
 }
 
+/* The caller has hung up himself: ours need not wait for his ACK. */
+void bye_crossed(struct work *w, unsigned leg)
+{
+	if (leg == LEG_A)
+		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
+}
+
 void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	enum call_side by = leg == LEG_A ? CALL_BY_CALLER : CALL_BY_CALLEE;

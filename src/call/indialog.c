@@ -67,6 +67,8 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 	uint32_t hops, *last = remote_cseq(w, m, leg);
 
 	if (c->phase >= CALL_ENDING) {
+		if (m->method == SIP_BYE)
+			bye_crossed(w, leg);
 		refuse(w, m, leg, m->method == SIP_BYE ? 200 : 481, STR_NONE);
 		return false;
 	}
@@ -112,7 +114,7 @@ static void relay_on(struct work *w, const struct sip_msg *m, struct txn *s)
 	unsigned leg = s->leg, to_leg = leg == LEG_A ? LEG_B : LEG_A;
 	struct call *call = &w->call;
 	char buf[CALL_MESSAGE_MAX];
-	struct fork *f = fork_find(call, tag_hash(w->core, m->to_tag));
+	struct fork *f = fork_find(call, tag_hash(w->core, m->to_tag)), *from = fork_find(call, tag_hash(w->core, m->from_tag));
 	struct txn *c = call_txn_new(w, true, m->method, to_leg);
 	struct addr to;
 	size_t n;
@@ -123,12 +125,14 @@ static void relay_on(struct work *w, const struct sip_msg *m, struct txn *s)
 	}
 	c->peer = s->id;
 	s->peer = c->id;
+	if (from && leg == LEG_B)
+		s->fork = (uint8_t)(from - call->fork + 1);
 	c->cseq = leg_cseq(&call->leg[to_leg], m->cseq);
 	c->fork = f && to_leg == LEG_B ? (uint8_t)(f - call->fork + 1) : 0;
 	c->flags = m->body.n ? TXN_HAD_OFFER : 0;
 	leg_learn(&call->leg[leg], m);
 	if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
-		s->target = leg_refreshed(w, leg, m);
+		s->target = txn_refreshed(w, s, m);
 	leg_next_hop(w, to_leg, c, &to);
 	if (rewrite_request(w, m, to_leg, c, buf, sizeof buf, &n))
 		w->full = true;
@@ -239,8 +243,10 @@ static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct
 	leg_keep_sdp(w, s->leg, m);
 	if (c->method == SIP_PRACK)
 		return;
-	leg_set_dialog(w, s->leg, s->target);
-	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
+	if (w->call.callee_tag && w->call.callee_tag != tag_hash(w->core, c->leg == LEG_B ? m->to_tag : m->from_tag))
+		return; /* an early dialog that is no more */
+	txn_set_target(w, s, s->target);
+	txn_set_target(w, c, txn_refreshed(w, c, m));
 	leg_learn(&w->call.leg[c->leg], m);
 	session_agreed(w, c, m);
 }

@@ -185,6 +185,7 @@ static void hang_up_stray(struct work *w, uint16_t invite, const struct sip_msg 
 		w->full = true;
 	else
 		client_start(w, bye, buf, n, &to, bye->listen);
+	bye->target = 0;
 }
 
 /* The first 2xx to the first INVITE: both dialogs stand, the caller gets it, and from now on we resend it until his ACK. */

@@ -143,6 +143,7 @@ void work_send(struct work *w, shm_ref bytes, uint32_t length, uint16_t listen, 
 
 struct refs {
 	unsigned n;
+	bool full;
 	shm_ref ref[SHM_REFS_MAX];
 };
 
@@ -153,8 +154,10 @@ static void hold(struct refs *r, shm_ref ref)
 	for (unsigned i = 0; i < r->n; i++)
 		if (r->ref[i] == ref)
 			return;
-	BUG_ON(r->n == SHM_REFS_MAX);
-	r->ref[r->n++] = ref;
+	if (r->n == SHM_REFS_MAX)
+		r->full = true;
+	else
+		r->ref[r->n++] = ref;
 }
 
 static void collect(struct refs *r, const struct work *w)
@@ -162,6 +165,7 @@ static void collect(struct refs *r, const struct work *w)
 	const struct call *c = &w->call;
 
 	r->n = 0;
+	r->full = false;
 	hold(r, c->ident);
 	hold(r, c->invite);
 	hold(r, c->held);
@@ -245,7 +249,7 @@ static int pack(struct work *w)
 	collect(&r, w);
 	bytes = sizeof(struct shm_state) + w->nsends * sizeof(struct shm_send) + r.n * sizeof(shm_ref) + head +
 		c->nforks * sizeof c->fork[0] + c->nqueued * sizeof c->queued[0] + c->ntxns * sizeof c->txn[0];
-	if (shm_step_alloc(&w->step, bytes, &ref, &block))
+	if (r.full || shm_step_alloc(&w->step, bytes, &ref, &block))
 		return ERR_FULL;
 	fill_head(block, w, &r, bytes);
 	memcpy(shm_state_sends(block), w->send, w->nsends * sizeof w->send[0]);
