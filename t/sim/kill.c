@@ -73,9 +73,11 @@ void kill_point(struct sim *s, const char *point)
 	p->passes++;
 	if (s->passes >= s->interrupt_at)
 		interrupt(s, point);
-	if (s->passes < s->kill_at || p->passes < p->safe_until_pass)
+	if (s->passes < s->kill_at)
 		return;
 	s->kill_at = draw(s, s->plan.kill_every);
+	if (p->passes < p->safe_until_pass)
+		return;
 	p->safe_until_pass = p->passes + SAFE_PASSES;
 	sim_say(s, "death of %d.%u at %s", (int)p->kind, p->index, point);
 	s->stats->kills++;

@@ -10,6 +10,7 @@ enum {
 	DEEP_EVERY = 1000,          /* events between two walks through the whole arena */
 	DEEP_RESTARTS = 10,         /* restarts between two of them */
 	ADMIN_PERMILLE = 100,       /* seeds in which an operator hangs up */
+	FULL_ENOUGH = 500,          /* messages for which a tight heap had no room */
 	PATIENCE_MS = 3 * 3600 * 1000,
 };
 
@@ -250,7 +251,7 @@ static void run(struct sim *s, uint64_t until_ms)
 		}
 		invariant_check(s, n % DEEP_EVERY == 0 || (s->restarts > restarts && s->restarts % DEEP_RESTARTS == 0));
 		restarts = s->restarts;
-		if (s->now_ms > until_ms && s->plan.tight)
+		if (s->plan.tight && shm_counter(s->shm, CNT_arena_full) > FULL_ENOUGH)
 			return;
 		if (s->now_ms > until_ms)
 			sim_fail(s, "it does not end: %u objects", shm_objects_used(s->shm));

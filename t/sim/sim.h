@@ -132,7 +132,7 @@ enum {
 
 /* A transaction as the wire showed it. */
 struct seen {
-	uint64_t branch;
+	uint64_t branch, dialog;     /* dialog: of the To tag; 0 = none yet */
 	uint32_t cseq;
 	uint8_t method;
 	bool callee_side, ours;      /* ours: Velador sent the request */
@@ -155,7 +155,6 @@ struct sim_call {
 	uint64_t answer_arrived_ms;  /* when a gateway's 2xx reached us; 0 = none */
 	bool got_slot;               /* the caller had an answer that only a call gives */
 	unsigned records;
-	uint32_t cseq_ours[2];       /* highest CSeq that we used, by side */
 	char call_id[UA_TEXT];
 	unsigned nuas;
 	struct ua *uas[CALL_UAS];    /* [0] the caller */

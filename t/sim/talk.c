@@ -78,7 +78,7 @@ void talk_denied(struct ua *ua, const struct ua_txn *t)
 {
 	struct sim_call *c = ua->call;
 
-	if (c->excuse & FAIR || limit_reached(c) || ua->state != UA_TALKING)
+	if (c->excuse & FAIR || limit_reached(c) || ua->state != UA_TALKING || lost_the_fork(ua))
 		return;
 	sim_fail(c->sim, "call %u lives, and its %.*s got 481", c->number, STR_FMT(sip_method_name((enum sip_method)t->method)));
 }

@@ -13,14 +13,33 @@ static struct seen *seen_find(struct sim_call *c, bool callee_side, bool ours, u
 	return NULL;
 }
 
-static struct seen *seen_number(struct sim_call *c, bool callee_side, uint32_t cseq)
+/* Each dialog of a fork counts for itself, and all begin with the INVITE's number. */
+static bool same_dialog(const struct seen *k, bool callee_side, uint64_t dialog)
 {
-	for (unsigned i = 0; i < c->nseen; i++) {
-		struct seen *k = &c->seen[i];
-		if (k->ours && k->callee_side == callee_side && k->cseq == cseq && k->method != SIP_CANCEL)
-			return k;
-	}
+	return k->ours && k->callee_side == callee_side && k->method != SIP_CANCEL && (!k->dialog || !dialog || k->dialog == dialog);
+}
+
+static uint64_t dialog_of(const struct sip_msg *m)
+{
+	return m->to_tag.n ? text_hash(m->to_tag) : 0;
+}
+
+static struct seen *seen_number(struct sim_call *c, bool callee_side, const struct sip_msg *m)
+{
+	for (unsigned i = 0; i < c->nseen; i++)
+		if (same_dialog(&c->seen[i], callee_side, dialog_of(m)) && c->seen[i].cseq == m->cseq)
+			return &c->seen[i];
 	return NULL;
+}
+
+static uint32_t seen_highest(struct sim_call *c, bool callee_side, const struct sip_msg *m)
+{
+	uint32_t highest = 0;
+
+	for (unsigned i = 0; i < c->nseen; i++)
+		if (same_dialog(&c->seen[i], callee_side, dialog_of(m)) && c->seen[i].cseq > highest)
+			highest = c->seen[i].cseq;
+	return highest;
 }
 
 static void seen_add(struct sim_call *c, bool callee_side, bool ours, uint64_t branch, const struct sip_msg *m)
@@ -31,7 +50,7 @@ static void seen_add(struct sim_call *c, bool callee_side, bool ours, uint64_t b
 		if (!c->seen)
 			abort();
 	}
-	c->seen[c->nseen++] = (struct seen){ branch, m->cseq, (uint8_t)m->method, callee_side, ours, 0 };
+	c->seen[c->nseen++] = (struct seen){ branch, dialog_of(m), m->cseq, (uint8_t)m->method, callee_side, ours, 0 };
 }
 
 void wire_asked(struct sim_call *c, bool callee_side, const struct sip_msg *m)
@@ -44,7 +63,7 @@ static void sent_ack(struct sim_call *c, bool callee_side, const struct sip_msg 
 	struct seen *k = seen_find(c, callee_side, true, text_branch(m), SIP_INVITE);
 
 	if (!k)
-		k = seen_number(c, callee_side, m->cseq);
+		k = seen_number(c, callee_side, m);
 	if (!k || k->method != SIP_INVITE || k->cseq != m->cseq)
 		sim_fail(c->sim, "call %u: ACK %u of no INVITE", c->number, m->cseq);
 }
@@ -65,11 +84,10 @@ static void sent_request(struct sim_call *c, bool callee_side, const struct sip_
 		if (!k || k->cseq != m->cseq)
 			sim_fail(c->sim, "call %u: CANCEL %u of no INVITE", c->number, m->cseq);
 	} else if (!c->relay) {
-		if (seen_number(c, callee_side, m->cseq))
+		if (seen_number(c, callee_side, m))
 			sim_fail(c->sim, "call %u: CSeq %u used twice on the %s's leg", c->number, m->cseq, callee_side ? "callee" : "caller");
-		if (m->cseq < c->cseq_ours[callee_side] && !plan->kill_every && !plan->interrupt_every)
-			sim_fail(c->sim, "call %u: CSeq %u after %u", c->number, m->cseq, c->cseq_ours[callee_side]);
-		c->cseq_ours[callee_side] = m->cseq;
+		if (m->cseq < seen_highest(c, callee_side, m) && !plan->kill_every && !plan->interrupt_every)
+			sim_fail(c->sim, "call %u: CSeq %u after %u", c->number, m->cseq, seen_highest(c, callee_side, m));
 	}
 	seen_add(c, callee_side, true, branch, m);
 }
