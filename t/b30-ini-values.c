@@ -102,7 +102,7 @@ static const struct {
 	{ "listen.advertise=192.0.2.1", 1, NULL },
 	{ "listen.advertise=proxy.example.com", 0, "an IP address, with or without port" },
 	{ "session.update_segment=11", 0, "a number from 2 to 10" },
-	{ "session.strict_schedule=yes", 1, "not in effect" },
+	{ "session.strict_schedule=yes", 1, NULL },
 	{ "session.strict_schedule=maybe", 0, "give yes or no" },
 	{ "session.setup_early_hangup=301", 0, "a duration from 0 to 5m" },
 	{ "session.setup_early_hangup=0", 1, NULL },
