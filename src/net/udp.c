@@ -66,7 +66,7 @@ out:
 	return 0;
 }
 
-void udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen)
+int udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen)
 {
 	struct mmsghdr *batch = shm_journal_open(self, listen);
 	int got = recvmmsg(fd, batch, SHM_JOURNAL_BATCH, MSG_DONTWAIT, NULL);
@@ -74,6 +74,7 @@ void udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen)
 	*n = got > 0 ? (unsigned)got : 0;
 	if (*n)
 		shm_count_add(self, CNT_datagrams_in, *n);
+	return got < 0 && errno != EAGAIN && errno != EINTR ? ERR_SYSTEM : 0;
 }
 
 /* Gathers waiting datagrams of one listening address, from the first on. */

@@ -13,8 +13,8 @@
 int udp_open(int *fd, const struct addr *bound, struct steer *steer);
 
 /* Receives what waits, at most SHM_JOURNAL_BATCH datagrams, into the journal. *n: how many; 0 = none.
- * Errors that concern no datagram of ours (a pending error of the socket) give 0. Context: workers; every earlier entry done. */
-void udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen);
+ * Returns 0; ERR_SYSTEM where the network reported an error on the socket instead: udp_errors() reads it. Context: workers; every earlier entry done. */
+int udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen);
 
 /* Told of each datagram that could not be delivered: refused at once, or reported by the network later (then the bytes may be cut, to some
  * 500 bytes). Valid during the call only. RFC 3261 §18.4. */

@@ -16,6 +16,11 @@ enum {
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
+	PACE_MS = 2,           /* between two looks at a busy socket: the most that pacing adds to a message's way */
+	WINDOW_MS = 16,        /* how far back "busy" looks */
+	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer */
+	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
+	PACE_ROUNDS = 8,       /* full batches taken in one look */
 };
 
 struct worker {
@@ -26,13 +31,18 @@ struct worker {
 		int fd;
 		uint16_t listen;
 		bool writable;         /* waits for room in the kernel's buffer */
+		bool paced;            /* looked at every PACE_MS; else watched */
+		unsigned seen;         /* in this window: wake-ups while watched, datagrams while paced */
+		uint64_t window_ms;    /* when the window began */
 	} socket[CONF_LISTEN_MAX];
+	uv_timer_t pace;               /* runs while a socket is paced */
 	uv_timer_t retry;
 	unsigned ndeferred;            /* as far as this process knows; exact */
 	uint64_t leave_by_ms;
 };
 
 static void on_socket(uv_poll_t *handle, int status, int events);
+static void on_pace(uv_timer_t *handle);
 
 /* Empty datagrams and line ends keep a NAT's binding open (RFC 5626 §3.5.1, RFC 6223). */
 static bool is_keepalive(const struct shm_datagram *d)
@@ -117,20 +127,91 @@ static bool wrk_entry(struct worker *w, unsigned entry)
 	return true;
 }
 
-static void wrk_receive(struct worker *w, struct wrk_socket *s)
+/* Returns how many datagrams came. */
+static unsigned wrk_receive(struct worker *w, struct wrk_socket *s)
 {
 	unsigned n;
 
-	udp_receive(&n, s->fd, w->child.self, s->listen);
+	if (udp_receive(&n, s->fd, w->child.self, s->listen))
+		udp_errors(&w->child.sender, s->fd);
 	INJECT("wrk.journal");
 	for (unsigned i = 0; i < n; i++)
 		if (!wrk_entry(w, i))
 			shm_count(w->child.self, CNT_keepalives); /* an empty datagram */
+	return n;
 }
 
 static void wrk_watch(struct wrk_socket *s)
 {
-	uv_poll_start(&s->poll, UV_READABLE | (s->writable ? UV_WRITABLE : 0), on_socket);
+	if (!s->paced)
+		uv_poll_start(&s->poll, UV_READABLE | (s->writable ? UV_WRITABLE : 0), on_socket);
+}
+
+/* ---- pacing: going to sleep and being woken costs more than a message's own work, so a busy socket is looked at by the clock instead of being
+ * watched: what comes meanwhile is taken, and answered, in one go. A quiet one is watched, and its messages wait for nothing. */
+
+static void wrk_pace(struct worker *w, struct wrk_socket *s, bool paced)
+{
+	s->paced = paced;
+	s->writable = false;    /* each look sends what still waits */
+	s->seen = 0;
+	s->window_ms = w->child.core.now_ms;
+	if (!paced) {
+		wrk_watch(s);
+		return;
+	}
+	uv_poll_stop(&s->poll);
+	if (!uv_is_active((uv_handle_t *)&w->pace))
+		uv_timer_start(&w->pace, on_pace, PACE_MS, PACE_MS);
+}
+
+/* Woken for a watched socket once more. */
+static void wrk_count_wake(struct worker *w, struct wrk_socket *s)
+{
+	if (w->child.core.now_ms - s->window_ms >= WINDOW_MS) {
+		s->window_ms = w->child.core.now_ms;
+		s->seen = 0;
+	}
+	if (++s->seen >= BUSY_WAKES)
+		wrk_pace(w, s, true);
+}
+
+static void wrk_look(struct worker *w, struct wrk_socket *s)
+{
+	struct child *c = &w->child;
+	unsigned n = wrk_receive(w, s);
+
+	s->seen += n;
+	for (int i = 1; i < PACE_ROUNDS && n == SHM_JOURNAL_BATCH; i++) {
+		child_flush(c);
+		shm_rcu_quiescent(c->self);
+		child_clock(c);
+		n = wrk_receive(w, s);
+		s->seen += n;
+	}
+	if (c->core.now_ms - s->window_ms < WINDOW_MS)
+		return;
+	if (s->seen < QUIET_DATAGRAMS)
+		wrk_pace(w, s, false);
+	s->seen = 0;
+	s->window_ms = c->core.now_ms;
+}
+
+static void on_pace(uv_timer_t *handle)
+{
+	struct worker *w = handle->data;
+	bool any = false;
+
+	child_wake(&w->child);
+	if (w->ndeferred)
+		wrk_retry(w);
+	for (unsigned i = 0; i < w->child.h->nlisten; i++) {
+		if (w->socket[i].paced)
+			wrk_look(w, &w->socket[i]);
+		any = any || w->socket[i].paced;
+	}
+	if (!any)
+		uv_timer_stop(&w->pace);
 }
 
 /* libuv stops a handle on which the kernel reports an error; the error queue is read, an error without entry there cleared by receiving, and the
@@ -153,8 +234,10 @@ static void on_socket(uv_poll_t *handle, int status, int events)
 		s->writable = false;
 		wrk_watch(s);
 	}
-	if (events & UV_READABLE)
+	if (events & UV_READABLE) {
 		wrk_receive(w, s);
+		wrk_count_wake(w, s);
+	}
 }
 
 static void on_retry(uv_timer_t *handle)
@@ -188,6 +271,7 @@ static bool wrk_may_leave(struct child *c)
 
 	for (unsigned i = 0; i < c->h->nlisten; i++)
 		uv_poll_stop(&w->socket[i].poll);
+	uv_timer_stop(&w->pace);
 	if (!w->leave_by_ms)
 		w->leave_by_ms = c->core.now_ms + LEAVE_MS;
 	if (w->ndeferred || shm_outbox_count(c->self)) {
@@ -237,7 +321,8 @@ static void wrk_open(struct worker *w, unsigned index)
 		wrk_watch(s);
 	}
 	uv_timer_init(&w->child.loop, &w->retry);
-	w->retry.data = w;
+	uv_timer_init(&w->child.loop, &w->pace);
+	w->retry.data = w->pace.data = w;
 }
 
 _Noreturn void worker(const struct heritage *h, unsigned index)
