@@ -65,8 +65,11 @@ void addr_print_host(struct out *o, const struct addr *a)
 	char z[INET6_ADDRSTRLEN] = "";
 
 	if (a->family == 4) {
-		inet_ntop(AF_INET, a->ip, z, sizeof z);
-		out_str(o, str_of(z));
+		for (unsigned i = 0; i < 4; i++) {
+			if (i)
+				out_lit(o, ".");
+			out_u64(o, a->ip[i]);
+		}
 	} else if (a->family == 6) {
 		inet_ntop(AF_INET6, a->ip, z, sizeof z);
 		out_lit(o, "[");

@@ -4,17 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void out_mem(struct out *o, const void *p, size_t n)
-{
-	if (n > o->cap - o->n) {
-		o->overflow = true;
-		return;
-	}
-	if (n)
-		memcpy(o->p + o->n, p, n);
-	o->n += n;
-}
-
 void out_u64(struct out *o, uint64_t v)
 {
 	char digits[20], *d = digits + sizeof digits;

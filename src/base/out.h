@@ -15,7 +15,17 @@ struct out {
 
 #define OUT(buf, bytes) ((struct out){ (buf), 0, (bytes), false })
 
-void out_mem(struct out *o, const void *p, size_t n);
+static inline void out_mem(struct out *o, const void *p, size_t n)
+{
+	if (n > o->cap - o->n) {
+		o->overflow = true;
+		return;
+	}
+	if (n)
+		memcpy(o->p + o->n, p, n);
+	o->n += n;
+}
+
 void out_u64(struct out *o, uint64_t v);
 /* v as lower-case hexadecimal with exactly `digits` digits (1–16). */
 void out_hex(struct out *o, uint64_t v, unsigned digits);

@@ -34,25 +34,42 @@ static void start(struct state *s, const struct siphash_key *key)
 	};
 }
 
-static void feed(struct state *s, const unsigned char *p, size_t n)
+/* The next n bytes, at most 8, the first lowest. */
+static inline uint64_t load(const unsigned char *p, size_t n)
 {
-	/* Whole words when the tail is empty, else byte by byte until it is. */
-	while (n) {
-		if (s->bytes % 8 == 0 && n >= 8) {
-			uint64_t m;
-			memcpy(&m, p, 8);
+	uint64_t m = 0;
+
+	if (n == 8) {
+		memcpy(&m, p, 8);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-			m = __builtin_bswap64(m);
+		m = __builtin_bswap64(m);
 #endif
-			word(s, m);
-			p += 8, n -= 8, s->bytes += 8;
-			continue;
-		}
-		s->tail |= (uint64_t)*p++ << (8 * (s->bytes++ % 8));
-		n--;
-		if (s->bytes % 8 == 0) {
+		return m;
+	}
+	for (size_t i = 0; i < n; i++)
+		m |= (uint64_t)p[i] << (8 * i);
+	return m;
+}
+
+/* Words are put together from what is left of the slice before and the head of this one. */
+static inline void feed(struct state *s, const unsigned char *p, size_t n)
+{
+	unsigned have = s->bytes % 8, bits = 8 * have;
+
+	s->bytes += n;
+	for (; n >= 8; p += 8, n -= 8) {
+		uint64_t m = load(p, 8);
+
+		word(s, s->tail | m << bits);
+		s->tail = have ? m >> (64 - bits) : 0;
+	}
+	if (n) {
+		uint64_t m = load(p, n);
+
+		s->tail |= m << bits;
+		if (have + n >= 8) {
 			word(s, s->tail);
-			s->tail = 0;
+			s->tail = have + n > 8 ? m >> (64 - bits) : 0;
 		}
 	}
 }

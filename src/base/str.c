@@ -2,22 +2,19 @@
 #include "base/str.h"
 #include "base/err.h"
 
+enum { UINT64_DIGITS = 19 }; /* any so many fit into 64 bits */
+
 static inline unsigned char lower(unsigned char c)
 {
 	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
-static bool same_folded(const char *a, const char *b, size_t n)
+bool str_same_folded(const char *a, const char *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
+		if (a[i] != b[i] && lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
 			return false;
 	return true;
-}
-
-bool str_ieq(struct str a, struct str b)
-{
-	return a.n == b.n && same_folded(a.p, b.p, a.n);
 }
 
 bool str_starts(struct str s, struct str prefix)
@@ -27,7 +24,7 @@ bool str_starts(struct str s, struct str prefix)
 
 bool str_istarts(struct str s, struct str prefix)
 {
-	return s.n >= prefix.n && same_folded(s.p, prefix.p, prefix.n);
+	return s.n >= prefix.n && str_same_folded(s.p, prefix.p, prefix.n);
 }
 
 static inline bool blank(char c)
@@ -37,32 +34,31 @@ static inline bool blank(char c)
 
 struct str str_trim(struct str s)
 {
-	while (s.n && blank(s.p[0])) {
-		s.p++;
-		s.n--;
-	}
-	while (s.n && blank(s.p[s.n - 1]))
-		s.n--;
-	return s;
+	const char *p = s.p, *end = s.n ? p + s.n : p;
+
+	while (p != end && blank(*p))
+		p++;
+	while (p != end && blank(end[-1]))
+		end--;
+	return str_make(p, (size_t)(end - p));
 }
 
 int str_u64(struct str s, uint64_t max, uint64_t *out)
 {
+	bool overflow = false;
 	uint64_t v = 0;
 
 	if (!s.n)
 		return ERR_SYNTAX;
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
+		unsigned digit = (unsigned char)s.p[i] - '0';
+		if (digit > 9)
 			return ERR_SYNTAX;
-	}
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned digit = (unsigned)(s.p[i] - '0');
-		if (v > (UINT64_MAX - digit) / 10)
-			return ERR_RANGE;
+		if (i >= UINT64_DIGITS)
+			overflow |= v > (UINT64_MAX - digit) / 10;
 		v = v * 10 + digit;
 	}
-	if (v > max)
+	if (overflow || v > max)
 		return ERR_RANGE;
 	*out = v;
 	return 0;

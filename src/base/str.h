@@ -36,7 +36,11 @@ static inline bool str_eq(struct str a, struct str b)
 }
 
 /* ASCII case-insensitive comparison, the case rule of RFC 3261 §7.3.1. */
-bool str_ieq(struct str a, struct str b);
+bool str_same_folded(const char *a, const char *b, size_t n);
+static inline bool str_ieq(struct str a, struct str b)
+{
+	return a.n == b.n && str_same_folded(a.p, b.p, a.n);
+}
 
 /* Whether s begins with prefix (exactly; _i: ASCII case-insensitively). */
 bool str_starts(struct str s, struct str prefix);
