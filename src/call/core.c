@@ -204,11 +204,9 @@ static int in_dialog(struct core *core, const struct shm_datagram *d, const stru
 
 static bool handle_in_uri(const struct core *core, const struct sip_msg *m, struct handle *h, int *err)
 {
-	struct sip_uri uri;
+	const struct sip_uri *uri = &m->request_uri;
 
-	*err = ERR_NOTFOUND;
-	if (!sip_uri_parse(&uri, m->uri) && (uri.is_sip || uri.is_sips))
-		*err = handle_of_contact(h, core, uri.user);
+	*err = uri->is_sip || uri->is_sips ? handle_of_contact(h, core, uri->user) : ERR_NOTFOUND;
 	return *err == 0;
 }
 
@@ -326,16 +324,13 @@ static void response_in_call(struct work *w, struct txn *t, const struct sip_msg
 
 static int response(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	struct sip_values v = sip_values(m, SIP_H_VIA);
-	struct sip_via via;
 	struct handle h;
 	struct work w;
 	struct txn *t;
-	struct str top;
 	int err;
 
 	shm_count(core->self, CNT_responses_in);
-	if (!sip_values_next(&v, &top) || sip_via_parse(&via, top) || (err = handle_of_branch(&h, core, via.branch)) == ERR_NOTFOUND) {
+	if ((err = handle_of_branch(&h, core, m->via.branch)) == ERR_NOTFOUND) {
 		shm_count(core->self, CNT_stray_responses);
 		return 0;
 	}

@@ -197,15 +197,13 @@ int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct
 static struct str gateway_uri(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, char *buf, size_t cap)
 {
 	struct out o = OUT(buf, cap), user = OUT(buf + cap - 512, 512);
-	struct sip_uri uri;
+	const struct sip_uri *uri = &m->request_uri;
 	char plain[512];
 	struct str dialed;
 
 	o.cap -= 512;
-	if (sip_uri_parse(&uri, m->uri))
-		return m->uri;
 	out_lit(&o, "sip:");
-	if (!sip_uri_user(&uri, plain, sizeof plain, &dialed) && dialed.n) {
+	if (!sip_uri_user(uri, plain, sizeof plain, &dialed) && dialed.n) {
 		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user) || user.overflow)
 			out_str(&o, dialed);
 		else
@@ -213,8 +211,8 @@ static struct str gateway_uri(struct work *w, const struct sip_msg *m, const str
 		out_lit(&o, "@");
 	}
 	addr_print(&o, &gw->addr);
-	if (uri.is_sip || uri.is_sips)
-		out_str(&o, uri.params);
+	if (uri->is_sip || uri->is_sips)
+		out_str(&o, uri->params);
 	return o.overflow ? m->uri : out_done(&o);
 }
 

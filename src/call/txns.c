@@ -120,17 +120,13 @@ static uint16_t t1_of(const struct work *w, unsigned leg, const struct addr *rem
 /* RFC 3261 §17.2.3: branch and sent-by, or for a peer of RFC 2543 what it compares instead. */
 uint64_t server_key(const struct core *core, const struct sip_msg *m)
 {
-	struct sip_values v = sip_values(m, SIP_H_VIA);
-	struct sip_via via;
-	struct str top;
+	const struct sip_via *via = &m->via;
 
-	if (!sip_values_next(&v, &top) || sip_via_parse(&via, top))
-		return 0;
-	if (str_istarts(via.branch, STR("z9hG4bK")) && via.branch.n > 7) {
-		struct str part[3] = { via.branch, via.host, str_make((const char *)&via.port, sizeof via.port) };
+	if (str_istarts(via->branch, STR("z9hG4bK")) && via->branch.n > 7) {
+		struct str part[3] = { via->branch, via->host, str_make((const char *)&via->port, sizeof via->port) };
 		return siphash_strs(shm_key_index(core->shm), part, 3);
 	}
-	struct str part[5] = { m->call_id, m->from_tag, str_make((const char *)&m->cseq, sizeof m->cseq), via.all, m->uri };
+	struct str part[5] = { m->call_id, m->from_tag, str_make((const char *)&m->cseq, sizeof m->cseq), via->all, m->uri };
 	return siphash_strs(shm_key_index(core->shm), part, 5);
 }
 
@@ -146,15 +142,11 @@ struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	char buf[CALL_MESSAGE_MAX];
 	struct out o = OUT(buf, sizeof buf);
-	struct sip_values v = sip_values(m, SIP_H_VIA);
-	struct sip_via via;
-	struct str top;
 	struct txn *t;
 
 	if (!call_room(w, 1) || !(t = call_txn_new(w, false, m->method, leg)))
 		return NULL;
-	if (!sip_values_next(&v, &top) || sip_via_parse(&via, top) ||
-	    sip_response_target(&via, &w->datagram->from, &t->remote))
+	if (sip_response_target(&m->via, &w->datagram->from, &t->remote))
 		t->remote = w->datagram->from;
 	t->listen = w->datagram->listen;
 	t->cseq = m->cseq;

@@ -54,10 +54,9 @@ static int check_call_id(struct str value)
 static struct verdict check_identity(struct sip_msg *m, struct str *cseq_method)
 {
 	struct sip_values vias = sip_values(m, SIP_H_VIA);
-	struct sip_via via;
 	struct str top;
 
-	if (!sip_values_next(&vias, &top) || sip_via_parse(&via, top))
+	if (!sip_values_next(&vias, &top) || sip_via_parse(&m->via, top))
 		return bad(SIP_H_VIA);
 	if (check_party(sip_value(m, SIP_H_FROM), &m->from_tag))
 		return bad(SIP_H_FROM);
@@ -107,11 +106,9 @@ static int refuse(struct sip_fault *why, uint16_t status, const char *reason)
 }
 
 /* The Request-URI has no headers (RFC 3261 §19.1.1): acting on them would let a link write our message. */
-static int check_request_line(const struct sip_msg *m, struct sip_fault *why)
+static int check_request_line(struct sip_msg *m, struct sip_fault *why)
 {
-	struct sip_uri uri;
-
-	if (sip_uri_parse(&uri, m->uri) || uri.headers.n)
+	if (sip_uri_parse(&m->request_uri, m->uri) || m->request_uri.headers.n)
 		return refuse(why, 400, "Bad Request-URI");
 	return 0;
 }

@@ -52,18 +52,24 @@ static inline struct str sip_token(struct str *s)
 /* Takes white space off the front, folding included (LWS). Returns how much there was. */
 static inline size_t sip_lws(struct str *s)
 {
-	return sip_take(s, sip_span(*s, SIP_C_LWS)).n;
+	size_t n = sip_span(*s, SIP_C_LWS);
+
+	if (n) {
+		s->p += n;
+		s->n -= n;
+	}
+	return n;
 }
 
 /* Takes the character c with white space around it off the front. Returns whether it was there. */
 static inline bool sip_mark(struct str *s, char c)
 {
-	struct str t = *s;
+	size_t n = sip_span(*s, SIP_C_LWS);
 
-	sip_lws(&t);
-	if (!t.n || t.p[0] != c)
+	if (n == s->n || s->p[n] != c)
 		return false;
-	*s = str_from(t, 1);
+	s->p += n + 1;
+	s->n -= n + 1;
 	sip_lws(s);
 	return true;
 }

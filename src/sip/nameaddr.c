@@ -69,7 +69,8 @@ int sip_nameaddr_parse(struct sip_nameaddr *na, struct str value)
 	sip_lws(&s);
 	all = s;
 	while (!(err = sip_param_next(&s, &one)))
-		continue;
+		if (!found.tag.p && str_ieq(one.name, STR("tag")))
+			found.tag = one.value;
 	if (err != ERR_NOTFOUND || s.n)
 		return ERR_SYNTAX;
 	found.params = all;

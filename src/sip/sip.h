@@ -49,6 +49,32 @@ bool sip_option_known(struct str tag);
 /* ------------------------------------------------------------------------------------------ a message */
 enum { SIP_HEADERS_MAX = 192, SIP_NONE = 0xffff };
 
+/* RFC 3261 §19.1, §25.1: sip:, sips:, tel: and any other scheme (then only scheme and rest are set). */
+struct sip_uri {
+	struct str scheme;   /* "sip" */
+	struct str user;     /* escaped as written; empty = none */
+	struct str password;
+	struct str host;     /* IPv6 with brackets */
+	uint16_t port;       /* 0 = none */
+	bool is_sip, is_sips;
+	struct str params;   /* from the first ';' of the URI, without headers */
+	struct str headers;  /* after '?' */
+	struct str all;      /* the whole URI */
+	struct str rest;     /* after "scheme:" */
+};
+
+/* RFC 3261 §20.42. */
+struct sip_via {
+	struct str transport;  /* "UDP" */
+	struct str host;       /* IPv6 with brackets */
+	uint16_t port;         /* 0 = none */
+	struct str branch, received, maddr;
+	uint16_t rport;        /* value; 0 = none */
+	bool rport_asked;      /* ;rport is there, with or without value */
+	struct str params;     /* from the first ';' */
+	struct str all;
+};
+
 struct sip_header {
 	struct str name;   /* as written */
 	struct str value;  /* trimmed; folding (CR LF SP) still inside */
@@ -76,6 +102,8 @@ struct sip_msg {
 	struct str call_id;
 	struct str from_tag, to_tag; /* without quotes; empty = none */
 	uint32_t cseq;
+	struct sip_via via;          /* the topmost */
+	struct sip_uri request_uri;  /* requests */
 };
 
 /* Why a message was refused: a fixed text that names the header ("Bad Via", "Missing Call-ID", "Duplicate CSeq", "CSeq method mismatch", "Too many headers" …), fit for
@@ -98,7 +126,7 @@ int sip_parse(struct sip_msg *msg, const char *bytes, size_t n, struct sip_fault
 bool sip_answerable(const struct sip_msg *msg);
 
 /* What every request and response must have before anybody handles it: exactly one Call-ID, CSeq, From, To; at least one Via; readable; CSeq number < 2^31, its method equal to the
- * request's; Max-Forwards readable; SIP/2.0; single headers single; Content-Length consistent; Request-URI readable. Fills call_id, tags, cseq.
+ * request's; Max-Forwards readable; SIP/2.0; single headers single; Content-Length consistent; Request-URI readable. Fills call_id, tags, cseq, via, request_uri.
  * Tolerant as RFC 4475 allows (accept what can be understood unambiguously). Returns 0 or ERR_SYNTAX with *why. */
 int sip_check(struct sip_msg *msg, struct sip_fault *why);
 
@@ -134,19 +162,6 @@ bool sip_has_token(const struct sip_msg *m, enum sip_header_id id, struct str to
  * far as the surrounding quotes, empty for a flag. `params` starts at the first ';' or is empty. */
 bool sip_param(struct str params, struct str name, struct str *value);
 
-/* RFC 3261 §19.1, §25.1: sip:, sips:, tel: and any other scheme (then only scheme and rest are set). */
-struct sip_uri {
-	struct str scheme;   /* "sip" */
-	struct str user;     /* escaped as written; empty = none */
-	struct str password;
-	struct str host;     /* IPv6 with brackets */
-	uint16_t port;       /* 0 = none */
-	bool is_sip, is_sips;
-	struct str params;   /* from the first ';' of the URI, without headers */
-	struct str headers;  /* after '?' */
-	struct str all;      /* the whole URI */
-	struct str rest;     /* after "scheme:" */
-};
 int sip_uri_parse(struct sip_uri *uri, struct str text);
 /* The number or name to route by: user part without escapes that need none; a tel: number, and the user part
  * of a SIP URI with user=phone, without parameters and visual separators. "%00" stays as it is written. Written into buf. Returns its length in out, ERR_SPACE, ERR_SYNTAX. */
@@ -159,22 +174,12 @@ struct sip_nameaddr {
 	struct str display;  /* with its quotes */
 	struct str uri;      /* between <> or bare */
 	struct str params;   /* header parameters, from the first ';' */
+	struct str tag;      /* of the parameters; empty = none */
 	bool brackets;
 	bool star;           /* Contact: * */
 };
 int sip_nameaddr_parse(struct sip_nameaddr *na, struct str value);
 
-/* RFC 3261 §20.42. */
-struct sip_via {
-	struct str transport;  /* "UDP" */
-	struct str host;       /* IPv6 with brackets */
-	uint16_t port;         /* 0 = none */
-	struct str branch, received, maddr;
-	uint16_t rport;        /* value; 0 = none */
-	bool rport_asked;      /* ;rport is there, with or without value */
-	struct str params;     /* from the first ';' */
-	struct str all;
-};
 int sip_via_parse(struct sip_via *via, struct str value);
 /* The first Via value of a message as far as it can be read: where its parameters are malformed, those before. That is enough to
  * answer a request with 400 (sip_response_target()). Returns 0, or ERR_SYNTAX where sent-by cannot be read. */
