@@ -42,6 +42,7 @@ struct shm_self {
 	struct shm_proc *proc;
 	uint64_t owner;           /* our owner word */
 	uint32_t slot, slot_word;
+	bool journal_open;        /* its pointers are of this process */
 	uint32_t nwarm, warm[SHM_WARM];
 	struct shm_cursor cursors[SHM_CLASSES];
 };

@@ -12,18 +12,31 @@ static bool is_waiting(const struct shm_journal *j, unsigned i)
 	return uatomic_read(&j->msgs[i].msg_len) && !uatomic_read(&j->done[i]);
 }
 
+/* The kernel fills a batch in order and sets the length of every sender's name: how many entries it has touched since they were opened. */
+static unsigned touched(const struct shm_self *self, const struct shm_journal *j)
+{
+	unsigned n = 0;
+
+	if (!self->journal_open)
+		return SHM_JOURNAL_BATCH; /* a predecessor's pointers mean nothing here */
+	while (n < SHM_JOURNAL_BATCH && (j->msgs[n].msg_len || j->msgs[n].msg_hdr.msg_namelen != sizeof j->names[n]))
+		n++;
+	return n;
+}
+
 struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen)
 {
 	struct shm_journal *j = shm_journal(self->shm, self->slot);
+	unsigned n = touched(self, j);
 
-	for (unsigned i = 0; i < SHM_JOURNAL_BATCH; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		BUG_ON(is_waiting(j, i));
 		uatomic_set(&j->msgs[i].msg_len, 0);
 	}
 	SHM_STEP("shm.journal.zeroed");
 	uatomic_set(&j->base, j->base ? j->base + SHM_JOURNAL_BATCH : 1);
 	j->listen = listen;
-	for (unsigned i = 0; i < SHM_JOURNAL_BATCH; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		j->iov[i] = (struct iovec){ .iov_base = j->bytes[i], .iov_len = SHM_DATAGRAM_MAX };
 		j->msgs[i].msg_hdr = (struct msghdr){
 			.msg_name = &j->names[i],
@@ -33,6 +46,7 @@ struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen)
 		};
 		uatomic_set(&j->done[i], 0);
 	}
+	self->journal_open = true;
 	SHM_STEP("shm.journal.open");
 	return j->msgs;
 }

@@ -208,7 +208,7 @@ struct shm_proc {
 /* Writers: the kernel (lengths, names, bytes) and the worker. done[i] goes to 1 after the effects of entry i are published. Dies
  * while opening: lengths are zeroed before done[] is cleared, so no datagram is seen twice. */
 struct shm_journal {
-	struct mmsghdr msgs[SHM_JOURNAL_BATCH]; /* its pointers are written anew at each open */
+	struct mmsghdr msgs[SHM_JOURNAL_BATCH]; /* its pointers are of the process that opened it last */
 	struct iovec iov[SHM_JOURNAL_BATCH];
 	struct sockaddr_storage names[SHM_JOURNAL_BATCH];
 	uint64_t base;                       /* count of entry 0; raised by a batch at each open */
