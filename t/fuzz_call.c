@@ -5,12 +5,12 @@
  * A script is frames; each begins with "%%" and a letter:
  *	%%P %%G %%H %%S  a datagram from the phone, gateway one, gateway two, a stranger: the bytes from the next line on, where $v $n $f $t stand for the Via,
  *	                 the CSeq number, From and To of the last request that came to that side, $u for the URI of our last Contact there, $T and $r for
- *	                 To and RSeq of the last response there
+ *	                 To and RSeq of the last response there, $i for the Via of the last INVITE
  *	%%W N            N milliseconds pass, and the timer process acts
  *	%%E              what was last sent to gateway one was undeliverable
  *	%%K              an operator ends every call
  *	%%C N            (first) which configuration
- * With -DFUZZ_STANDALONE there is a main() that runs the files it is given. */
+ * With -DFUZZ_STANDALONE there is a main() that runs the files it is given, or all of t/corpus/call: what fuzzing found stays there. */
 #include "base/bug.h"
 #include "base/err.h"
 #include "call/call.h"
@@ -24,6 +24,7 @@ struct side {
 	struct addr addr;
 	char request[ROOM], last[ROOM];
 	size_t request_bytes, last_bytes;
+	char via[512]; /* of its last INVITE */
 	char contact[512], to[512], rseq[16];
 };
 
@@ -100,7 +101,7 @@ static void world_open(unsigned which)
 	for (unsigned i = 0; i < SIDES; i++) {
 		addr_parse(&sides[i].addr, str_of(addrs[i]), 5060);
 		sides[i].request_bytes = sides[i].last_bytes = 0;
-		sides[i].contact[0] = sides[i].to[0] = sides[i].rseq[0] = 0;
+		sides[i].contact[0] = sides[i].to[0] = sides[i].via[0] = sides[i].rseq[0] = 0;
 	}
 	read_conf(which);
 	w.worker = core_of(SHM_WORKER);
@@ -120,7 +121,7 @@ static void world_close(void)
 
 /* ---- what we send */
 
-static void note(char *to, size_t room, struct str text)
+static void store(char *to, size_t room, struct str text)
 {
 	size_t n = text.n < room - 1 ? text.n : room - 1;
 
@@ -136,12 +137,14 @@ static void learn(struct side *s, const struct shm_out *out, const struct sip_ms
 	s->last_bytes = out->length;
 	memcpy(s->last, out->bytes, out->length);
 	if (!sip_nameaddr_parse(&na, sip_value(m, SIP_H_CONTACT)))
-		note(s->contact, sizeof s->contact, na.uri);
+		store(s->contact, sizeof s->contact, na.uri);
 	if (sip_first(m, SIP_H_RSEQ))
-		note(s->rseq, sizeof s->rseq, sip_value(m, SIP_H_RSEQ));
+		store(s->rseq, sizeof s->rseq, sip_value(m, SIP_H_RSEQ));
 	if (m->status)
-		note(s->to, sizeof s->to, sip_value(m, SIP_H_TO));
-	else if (m->method != SIP_ACK && m->method != SIP_CANCEL)
+		store(s->to, sizeof s->to, sip_value(m, SIP_H_TO));
+	else if (m->method == SIP_INVITE)
+		store(s->via, sizeof s->via, sip_value(m, SIP_H_VIA));
+	if (!m->status && m->method != SIP_ACK && m->method != SIP_CANCEL)
 		memcpy(s->request, out->bytes, s->request_bytes = out->length);
 }
 
@@ -266,6 +269,8 @@ static struct str request_part(const struct side *s, char what)
 		return str_of(s->contact);
 	if (what == 'T')
 		return str_of(s->to);
+	if (what == 'i')
+		return str_of(s->via);
 	if (what == 'r')
 		return str_of(s->rseq);
 	if (!s->request_bytes || sip_parse(&m, s->request, s->request_bytes, &why))
@@ -287,7 +292,7 @@ static size_t expand(char *buf, struct str text, const struct side *s)
 	struct out o = OUT(buf, SHM_DATAGRAM_MAX);
 
 	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == '$' && i + 1 < text.n && memchr("vnftuTr", text.p[i + 1], 7))
+		if (text.p[i] == '$' && i + 1 < text.n && memchr("vnftuTri", text.p[i + 1], 8))
 			out_str(&o, request_part(s, text.p[++i]));
 		else
 			out_str(&o, str_make(text.p + i, 1));
@@ -419,17 +424,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_STANDALONE
+#include "t/fuzz-files.h"
 int main(int argc, char **argv)
 {
-	static char bytes[ROOM];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *file = fopen(argv[i], "rb");
-		if (!file)
-			return 2;
-		LLVMFuzzerTestOneInput((const uint8_t *)bytes, fread(bytes, 1, sizeof bytes, file));
-		fclose(file);
-	}
-	return 0;
+	return fuzz_files(argc, argv, "t/corpus/call/*");
 }
 #endif

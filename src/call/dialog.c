@@ -44,8 +44,8 @@ static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, s
 	return o.overflow ? STR_NONE : out_done(&o);
 }
 
-/* Contact's URI; without one (sloppy peers) the address that the message came from. */
-static struct str target_of(const struct work *w, const struct sip_msg *m, char *buf, size_t cap)
+/* Contact's URI; without one (sloppy peers) the address that the message came from, or its leg's where it waited for its turn behind another. */
+static struct str target_of(const struct work *w, unsigned leg, const struct sip_msg *m, char *buf, size_t cap)
 {
 	struct out o = OUT(buf, cap);
 	struct str uri;
@@ -53,7 +53,7 @@ static struct str target_of(const struct work *w, const struct sip_msg *m, char 
 	if (contact_uri(m, &uri))
 		return uri;
 	out_lit(&o, "sip:");
-	addr_print(&o, &w->datagram->from);
+	addr_print(&o, w->datagram ? &w->datagram->from : &w->call.leg[leg].source);
 	return out_done(&o);
 }
 
@@ -64,7 +64,7 @@ shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct st
 		[DIALOG_CALL_ID] = invite->call_id,
 		[DIALOG_LOCAL] = to_value,
 		[DIALOG_REMOTE] = sip_value(invite, SIP_H_FROM),
-		[DIALOG_TARGET] = target_of(w, invite, target, sizeof target),
+		[DIALOG_TARGET] = target_of(w, LEG_A, invite, target, sizeof target),
 		[DIALOG_ROUTES] = route_set(invite, false, routes, sizeof routes),
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
@@ -77,7 +77,7 @@ shm_ref dialog_of_response(struct work *w, const struct sip_msg *response)
 		[DIALOG_CALL_ID] = response->call_id,
 		[DIALOG_LOCAL] = sip_value(response, SIP_H_FROM),
 		[DIALOG_REMOTE] = sip_value(response, SIP_H_TO),
-		[DIALOG_TARGET] = target_of(w, response, target, sizeof target),
+		[DIALOG_TARGET] = target_of(w, LEG_B, response, target, sizeof target),
 		[DIALOG_ROUTES] = route_set(response, true, routes, sizeof routes),
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
