@@ -34,8 +34,9 @@ void shm_board_set(struct shm *shm, uint32_t slot, uint64_t deadline_ms)
 		uatomic_set(&shm->deadlines[slot], deadline_ms);
 }
 
-static unsigned scan_block(struct shm *shm, uint32_t block, uint64_t now_ms, shm_due_fn *fn, void *arg)
+static unsigned scan_block(struct shm_self *self, uint32_t block, uint64_t now_ms, shm_due_fn *fn, void *arg)
 {
+	struct shm *shm = self->shm;
 	uint32_t from = block * SHM_BOARD_BLOCK, to = from + SHM_BOARD_BLOCK;
 	uint64_t next = SHM_NEVER;
 	unsigned due = 0;
@@ -48,6 +49,8 @@ static unsigned scan_block(struct shm *shm, uint32_t block, uint64_t now_ms, shm
 		if (deadline_ms <= now_ms) {
 			fn(arg, slot, deadline_ms);
 			due++;
+			if (!shm_peek(shm, slot, 0, NULL))
+				shm_slot_settle(self, slot);
 			deadline_ms = uatomic_read(&shm->deadlines[slot]);
 		}
 		next = deadline_ms < next ? deadline_ms : next;
@@ -64,26 +67,34 @@ unsigned shm_board_scan(struct shm_self *self, uint64_t now_ms, shm_due_fn *fn, 
 
 	for (uint32_t block = 0; block < shm->nsummaries; block++)
 		if (uatomic_read(&shm->summaries[block]) <= now_ms)
-			due += scan_block(shm, block, now_ms, fn, arg);
+			due += scan_block(self, block, now_ms, fn, arg);
 	return due;
 }
 
-/* Lowers only, since holders are at work meanwhile: what is too early is set right by the next who holds the object. */
-void shm_board_rebuild(struct shm_self *self)
+/* Brings a slot's deadline down to its published one; never up, since its holder may be at work. */
+static void rebuild_slot(struct shm_self *self, uint32_t slot)
 {
 	struct shm *shm = self->shm;
+	uint64_t pub = uatomic_read(&shm->slots[slot].pub), is;
+	const struct shm_state *state = shm_payload(shm, shm_low(pub));
+	uint64_t want = state ? state->deadline_ms : SHM_NEVER;
 
-	for (uint32_t slot = 0; slot < shm->nslots; slot++) {
-		const struct shm_state *state = shm_peek(shm, slot, 0, NULL);
-		uint64_t is = uatomic_read(&shm->deadlines[slot]);
+	SHM_STEP("shm.board.peeked");
+	is = uatomic_read(&shm->deadlines[slot]);
+	if (want < is)
+		uatomic_cmpxchg(&shm->deadlines[slot], is, want);
+	cmm_smp_mb();
+	SHM_STEP("shm.board.rebuild");
+	summary_min(shm, slot, want < is ? want : is);
+	/* Published since: its holder may have set the board before us, and nobody would raise that of a free slot again. */
+	if (want < is && uatomic_read(&shm->slots[slot].pub) != pub)
+		shm_slot_settle(self, slot);
+}
 
-		if (state && state->deadline_ms < is) {
-			uatomic_cmpxchg(&shm->deadlines[slot], is, state->deadline_ms);
-			is = state->deadline_ms;
-		}
-		SHM_STEP("shm.board.rebuild");
-		summary_min(shm, slot, is);
-	}
+void shm_board_rebuild(struct shm_self *self)
+{
+	for (uint32_t slot = 0; slot < self->shm->nslots; slot++)
+		rebuild_slot(self, slot);
 }
 
 uint64_t shm_board_next(const struct shm *shm)

@@ -15,7 +15,8 @@ struct check {
 	int64_t gateways[SHM_GATEWAYS_MAX];
 };
 
-enum { HELD_BY_STATE = 1, HELD_BY_LIMBO = 2, HELD_BY_DEFERRED = 4, HELD_BY_STEP = 8 };
+/* HELD_FREED: freed out of limbo by one who died before he left it there; his successor frees it again, which puts the hint right. */
+enum { HELD_BY_STATE = 1, HELD_BY_LIMBO = 2, HELD_BY_DEFERRED = 4, HELD_FREED = 8 };
 
 __attribute__((format(printf, 2, 3))) static void problem(struct check *c, const char *format, ...)
 {
@@ -136,8 +137,8 @@ static void hold_lists(struct check *c, unsigned proc)
 
 		if (!in_heap(c, shm_low(ref)))
 			problem(c, "process slot %u: limbo holds %#llx", proc, (unsigned long long)ref);
-		else if (shm_block(c->shm, ref))
-			c->held[shm_low(ref)] |= HELD_BY_LIMBO;
+		else
+			c->held[shm_low(ref)] |= shm_block(c->shm, ref) ? HELD_BY_LIMBO : HELD_FREED;
 	}
 	for (uint32_t i = p->deferred_head; i != p->deferred_tail; i++) {
 		const struct shm_deferred_entry *e = &p->deferred[i % SHM_DEFERRED];
@@ -154,11 +155,11 @@ static void check_block(struct check *c, uint32_t index, bool hint)
 	bool busy = shm_low(uatomic_read(&shm_head(c->shm, index)->word)) != 0;
 	unsigned held = c->held[index];
 
-	if (busy && !held)
+	if (busy && !(held & ~(unsigned)HELD_FREED))
 		problem(c, "block %u: leaked", index);
 	if (busy && (held & HELD_BY_STATE) && (held & HELD_BY_LIMBO))
 		problem(c, "block %u: published, and about to be freed", index);
-	if (!busy && hint)
+	if (!busy && hint && !(held & HELD_FREED))
 		problem(c, "block %u: free, but its hint says busy", index);
 }
 

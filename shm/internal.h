@@ -148,6 +148,8 @@ bool shm_notice(struct shm_proc *p, uint32_t slot, uint32_t generation);
 void shm_slot_release(struct shm *shm, uint32_t slot);
 /* Puts the hint of a slot right that is free and nobody's. */
 void shm_slot_hint(struct shm *shm, uint32_t slot);
+/* Sets a slot's deadline to its published one under the owner word, or leaves that to whoever holds it. Context: no step open. */
+void shm_slot_settle(struct shm_self *self, uint32_t slot);
 
 /* step.c: what follows from a publish, by commit and again by repair; and what must come back where nothing was published. */
 void shm_step_follow(struct shm *shm, struct shm_proc *p);

@@ -99,6 +99,20 @@ void shm_slot_release(struct shm *shm, uint32_t slot)
 	}
 }
 
+void shm_slot_settle(struct shm_self *self, uint32_t slot)
+{
+	struct shm *shm = self->shm;
+	const struct shm_state *state;
+
+	if (!take(self, slot, TAKE_TRIES))
+		return;
+	state = shm_payload(shm, shm_low(uatomic_read(&shm->slots[slot].pub)));
+	shm_board_set(shm, slot, state ? state->deadline_ms : SHM_NEVER);
+	SHM_STEP("shm.board.settled");
+	shm_slot_release(shm, slot);
+	uatomic_set(&self->proc->intent.phase, SHM_IDLE);
+}
+
 static bool has_room(const struct shm_proc *p)
 {
 	return shm_limbo_room(p) >= SHM_LIMBO_RESERVE && shm_outbox_room(p) >= SHM_SENDS_MAX;

@@ -180,6 +180,27 @@ static void records(void)
 	shm_self_free(recorder);
 }
 
+/* A stopped recorder: its ring takes what it has room for, the rest is told so; nothing waits and nothing is overwritten. */
+static void full_ring(void)
+{
+	struct shm_self *recorder;
+	uint32_t slot, generation, n = 0;
+
+	for (uint32_t i = 0; i < SHM_RING; i++)
+		n += shm_notice_put(self, i, i + 1);
+	is_u64(n, SHM_RING, "a ring takes %u notices", (unsigned)SHM_RING);
+	ok(!shm_notice_put(self, 1, 1), "and then says that it is full");
+	is_u64(shm_counter(shm, CNT_record_ring_full), 1, "which is counted");
+	if (shm_self_claim(&recorder, shm, SHM_RECORDER, 0))
+		tap_bail("no recorder");
+	for (n = 0; shm_notice_next(recorder, 0, &slot, &generation) && slot == n && generation == n + 1;)
+		n++;
+	is_u64(n, SHM_RING, "all are there, in order");
+	ok(shm_notice_put(self, 5, 5) && shm_notice_next(recorder, 0, &slot, &generation) && slot == 5, "then there is room again");
+	shm_self_leave(recorder);
+	shm_self_free(recorder);
+}
+
 static void fills(void)
 {
 	struct shm_step step;
@@ -251,6 +272,7 @@ int main(void)
 	a_life();
 	aborts_and_resends();
 	records();
+	full_ring();
 	fills();
 	deadlines();
 	shm_self_leave(self);

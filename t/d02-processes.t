@@ -44,6 +44,19 @@ for (@kinds) {
 	ok($phone->hang_up($a, $b), 'and calls go through');
 }
 
+# What comes while nobody is there waits in the kernel, and is answered by the successors.
+{
+	my @options = map { $phone->request('OPTIONS', 'sip:' . $v->addr) } 1 .. 20;
+	my @workers = map { process_of('worker', $_)->{pid} } 0, 1;
+	my $killed = Time::HiRes::time();
+	kill 'KILL', @workers;
+	$phone->send($_) for @options;
+	my @answers = grep { $_ } map { $phone->want('200/OPTIONS') } @options;
+	is(scalar(@answers), 20, 'both workers killed: twenty requests that came meanwhile are answered');
+	my $took_ms = @answers ? ($answers[-1]{time} - $killed) * 1000 : 9999;
+	cmp_ok($took_ms, '<=', 100, sprintf 'within 100 ms of their death (%.0f)', $took_ms);
+}
+
 # A call in progress does not notice.
 my ($a, $b) = $phone->call($carrier);
 kill 'KILL', children();

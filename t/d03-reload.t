@@ -54,6 +54,7 @@ my $reloads = 0;
 $reloads += ($v->ctl_raw('reload'))[0] == 0 while !defined($uac->{status} = Velador::reap($uac->{pid}, 0));
 sipp_ok('300 calls under reloads', $uac, $uas) or $v->tell;
 cmp_ok($reloads, '>=', 5, "$reloads reloads during 300 calls");
-my $records = $v->wait_records(300, 20);
-is(scalar(grep { $_->{callee_gateway} && $_->{callee_gateway} eq 'load' && $_->{reason} eq 'normal' } @$records), 300, 'each call ended as it should');
+sub normal { return scalar grep { ($_->{callee_gateway} // '') eq 'load' && $_->{reason} eq 'normal' } @{ $v->records } }
+wait_for(sub { normal() >= 300 }, 20, 'the records');
+is(normal(), 300, 'each call ended as it should');
 done_testing;

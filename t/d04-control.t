@@ -38,8 +38,21 @@ my ($a, $b) = $phone->call($carrier, user => '100');
 my $call = $v->ctl('calls')->[0];
 is($call->{call_id}, $a->{call_id}, 'calls lists the call');
 is(($v->ctl('call', $call->{id}) // {})->{call_id}, $a->{call_id}, 'call ID tells all of it');
+is_deeply([sort keys %$call], [qw(age_s call_id callee_gateway caller_gateway from id state to)], 'calls: the members of the contract');
+my $whole = $v->ctl('call', $call->{id});
+is_deeply([map { $_->{side} } @{ $whole->{legs} }], [qw(caller callee)], 'call ID: both legs');
+is_deeply([map { my $leg = $_; grep { !exists $leg->{$_} } qw(timer refresher interval_s method next_action next_in_s cseq) } @{ $whole->{legs} }], [], 'each with what the contract names');
+like(($v->ctl_raw('call', $call->{id}))[1], qr/\Q$a->{call_id}\E/, 'in the text form too');
+is_deeply([sort keys %{ $v->ctl('status') }], [qw(calls processes uptime_s version)], 'status: its members');
+is_deeply([sort keys %{ $v->ctl('status')->{processes}[0] }], [qw(index kind pid restarts state)], 'and those of a process');
+$a->send('INFO', body => 'x', type => 'text/plain');
+$carrier->reply($carrier->want('INFO'), 200);
+$phone->want('200/INFO');
+my ($endpoint) = grep { $_->{address} eq $carrier->addr } @{ $v->ctl('endpoints') };
+is_deeply([sort keys %{ $endpoint // {} }], [qw(address rttvar_ms samples srtt_ms t1_ms)], 'endpoints: its members');
+like(($v->ctl_raw('endpoints'))[1], qr/\Q@{[$carrier->addr]}\E/, 'in the text form too');
 like(($v->ctl_raw('calls'))[1], qr/^id\s+call_id\s+state.*\n\Q$call->{id}\E\s+\Q$a->{call_id}\E/, 'the text form is a table');
-is(($v->ctl_raw('hangup', $call->{id}))[0], 0, 'hangup ID');
+ok(defined $v->ctl('hangup', $call->{id}), 'hangup ID --json');
 for ($phone, $carrier) {
 	my $bye = $_->want('BYE');
 	ok($bye, 'both sides get BYE');
@@ -73,4 +86,9 @@ $all .= $got while ($n = sysread $lazy, $got, 65536);
 like($all, qr/\Aok\n\[\{.*\}\]\n\z/s, 'who reads late gets all of it');
 ok($v->ctl('status'), 'and control goes on');
 is((grep { $_->{kind} eq 'control' } @{ $v->ctl('status')->{processes} })[0]{restarts}, 0, 'it never died');
+for my $command ('reload') {
+	my ($status, $out, $err) = $v->ctl_raw($command);
+	is("$status $err", '0 ', $command);
+	ok(defined $v->ctl($command), "$command --json");
+}
 done_testing;

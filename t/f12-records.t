@@ -35,12 +35,22 @@ close $fill;
 push @ids, calls(40);
 my $delayed = $v->wait_stat('records_delayed', 1);
 cmp_ok($delayed, '>=', 1, 'a full disk: the recorder says that it waits');
-like($v->log_text, qr/record/i, 'and so does the log');
+like($v->log_text, qr/record file \Q$disk\E\/calls\.json: .*; records wait$/m, 'and so does the log');
 my $lines = scalar @{ $v->records };
 cmp_ok($lines, '<', scalar(@ids), "$lines lines of " . @ids . ' are there');
 unlink "$disk/fill";
 my $records = $v->wait_records(scalar(@ids), 10);
 is_deeply([sort map { $_->{call_id} } @$records], [sort @ids], 'room again: every line is there, once');
+like($v->log_text, qr/record file \Q$disk\E\/calls\.json: written again$/m, 'the log says when it is over');
+
+# A stopped recorder: the lines come as soon as its successor runs, each once.
+my ($recorder) = grep { $_->{kind} eq 'recorder' } @{ $v->ctl('status')->{processes} };
+kill 'STOP', $recorder->{pid};
+push @ids, calls(60);
+cmp_ok(scalar(@{ $v->records }), '<', scalar(@ids), 'a stopped recorder: lines wait');
+$records = $v->wait_records(scalar(@ids), 15);
+is_deeply([sort map { $_->{call_id} } @$records], [sort @ids], 'none is lost, none is doubled');
+like($v->log_text, qr/recorder.*\Q(pid $recorder->{pid})\E.*silence/, 'and the log says so');
 
 rename "$disk/calls.json", "$disk/calls.old" or die "$disk: $!\n";
 kill 'HUP', $v->pid;

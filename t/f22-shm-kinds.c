@@ -92,6 +92,46 @@ static void timer_deaths(void)
 	ok(problems == 0, "D: a timer process that dies at any of %ld passages loses no deadline%s%s", n - 2, problems ? ": " : "", first_problem);
 }
 
+/* While a rebuild looks at an object, its holder frees it. */
+static void free_it(const char *point)
+{
+	struct shm_step step;
+
+	if (strcmp(point, "shm.board.peeked") != 0 || !at->freeing || !shm_peek(shm, at->slot, 0, NULL))
+		return;
+	at->freeing = false;
+	EXPECT(!shm_step_begin(&step, self, at->slot, 0));
+	shm_step_free(&step);
+}
+
+static void rebuild_race(void)
+{
+	struct shm_step step;
+
+	claim();
+	EXPECT(!shm_self_claim(&other, shm, SHM_TIMER, 0));
+	*at = (struct progress){ .jpos = 0 };
+	EXPECT(!shm_step_begin_new(&step, self));
+	at->slot = step.slot;
+	publish(&step, 5000, SHM_STATE_LIVE, 1);
+	drain(self);
+	EXPECT(at->slot == 0); /* the first that a rebuild looks at */
+	at->freeing = true;
+	inject_hook = free_it;
+	shm_board_rebuild(other);
+	inject_hook = pass_point;
+	EXPECT(!at->freeing && !shm_peek(shm, at->slot, 0, NULL));
+	EXPECT(shm_board_deadline(shm, at->slot) == SHM_NEVER);
+	drain(other);
+	drain(self);
+	shm_check(shm, true, problem, NULL);
+	shm_self_leave(other);
+	shm_self_free(other);
+	shm_self_leave(self);
+	shm_self_free(self);
+	ok(problems == 0, "D: a rebuild does not bring back the deadline of an object freed meanwhile%s%s", problems ? ": " : "", first_problem);
+}
+
 static struct addr measured;
 static void endpoint_life(void)
 {
@@ -122,6 +162,7 @@ int main(void)
 	open_arena();
 	recorder_deaths();
 	timer_deaths();
+	rebuild_race();
 	endpoint_deaths();
 	close_arena();
 	return tap_done();

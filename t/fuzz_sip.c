@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Fuzzing of the message layer: whatever bytes come, every slice lies within them, every parser ends, and a message that was accepted
  * is rewritten into one that is accepted again, its untouched lines unchanged. libFuzzer calls LLVMFuzzerTestOneInput(); with
- * -DFUZZ_STANDALONE there is a main() that runs it over the files it is given (gcc, AFL: `fuzz_sip @@`). */
+ * -DFUZZ_STANDALONE there is a main() that runs it over the files it is given (gcc, AFL: `fuzz_sip @@`), or over all of t/corpus/sip and t/torture. */
 #include "base/bug.h"
 #include "base/err.h"
 #include "sip/sip.h"
@@ -228,22 +228,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_STANDALONE
+#include "t/fuzz-files.h"
 int main(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++) {
-		FILE *file = fopen(argv[i], "rb");
-		char *bytes = malloc(ROOM);
-		size_t n = file && bytes ? fread(bytes, 1, ROOM, file) : 0;
-		char *exact = malloc(n ? n : 1);
-
-		if (!file || !bytes || !exact)
-			return 2;
-		memcpy(exact, bytes, n);
-		LLVMFuzzerTestOneInput((const uint8_t *)exact, n);
-		free(exact);
-		free(bytes);
-		fclose(file);
-	}
-	return 0;
+	return fuzz_files(argc, argv, "t/{corpus/sip,torture}/*");
 }
 #endif

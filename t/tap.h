@@ -22,17 +22,31 @@
 
 static unsigned tap_run, tap_failed;
 
-/* A comment line, as `# text`. */
+__attribute__((format(printf, 2, 0), unused)) static void tap_comment(FILE *to, const char *format, va_list ap)
+{
+	fprintf(to, "# ");
+	vfprintf(to, format, ap);
+	fprintf(to, "\n");
+	fflush(to);
+}
+
+/* A comment line, as `# text`. diag: why a test failed, to standard error, where prove shows it; note: the rest. */
 __attribute__((format(printf, 1, 2), unused)) static void diag(const char *format, ...)
 {
 	va_list ap;
 
 	va_start(ap, format);
-	printf("# ");
-	vprintf(format, ap);
-	printf("\n");
+	tap_comment(stderr, format, ap);
 	va_end(ap);
-	fflush(stdout);
+}
+
+__attribute__((format(printf, 1, 2), unused)) static void note(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	tap_comment(stdout, format, ap);
+	va_end(ap);
 }
 
 __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool good, const char *file, int line, const char *format, ...)
@@ -46,9 +60,9 @@ __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool good, cons
 	vprintf(format, ap);
 	printf("\n");
 	va_end(ap);
-	if (!good)
-		printf("#   failed at %s:%d\n", file, line);
 	fflush(stdout);
+	if (!good)
+		diag("  failed test %u at %s:%d", tap_run, file, line);
 	return good;
 }
 

@@ -22,6 +22,11 @@ struct core_early {
 	uint64_t until_ms;
 };
 
+/* The first event that a machine's table did not list (machine 0 = none): for the process to log, once. */
+struct core_unlisted {
+	uint8_t machine, state, event; /* enum txn_machine, txn_state, txn_event */
+};
+
 struct core {
 	struct shm *shm;
 	struct shm_self *self;
@@ -36,6 +41,7 @@ struct core {
 	uint64_t resumed_ms;         /* when the timer process came back after an absence of over 5 s; 0 = it was never away */
 	uint64_t (*random)(void *arg);
 	void *random_arg;
+	struct core_unlisted unlisted;
 	struct core_early early[CORE_EARLY_CANCELS]; /* private to the process; lost with it, and then they wait once more */
 };
 

@@ -49,7 +49,7 @@ static void due(struct work *w, struct txn *t)
 	if (t->expire_ms <= now) {
 		enum txn_action a = txn_event(t, TXN_EV_EXPIRE, p, now);
 		if (a == TXN_DO_UNLISTED) {
-			shm_count(w->core->self, CNT_unlisted_event);
+			call_unlisted(w->core, t, TXN_EV_EXPIRE);
 			t->expire_ms = SHM_NEVER;
 		} else if (a == TXN_DO_FAIL) {
 			failed(w, t, before);

@@ -165,13 +165,20 @@ struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg)
 	return t;
 }
 
+void call_unlisted(struct core *core, const struct txn *t, enum txn_event ev)
+{
+	shm_count(core->self, CNT_unlisted_event);
+	if (!core->unlisted.machine)
+		core->unlisted = (struct core_unlisted){ t->machine, t->state, (uint8_t)ev };
+}
+
 static void server_emit(struct work *w, struct txn *s, unsigned status, shm_ref ref, size_t n)
 {
 	enum txn_action a = txn_event(s, txn_event_of(status), leg_params(w, s->leg), w->core->now_ms);
 
 	if (a != TXN_DO_SEND) {
 		if (a == TXN_DO_UNLISTED)
-			shm_count(w->core->self, CNT_unlisted_event);
+			call_unlisted(w->core, s, txn_event_of(status));
 		return;
 	}
 	s->response = ref;
@@ -243,7 +250,7 @@ void server_repeat(struct work *w, struct txn *s)
 	if (a == TXN_DO_RESEND_RESPONSE)
 		work_send(w, s->response, s->response_bytes, s->listen, &s->remote);
 	else if (a == TXN_DO_UNLISTED)
-		shm_count(w->core->self, CNT_unlisted_event);
+		call_unlisted(w->core, s, TXN_EV_REQUEST);
 }
 
 /* RFC 3326: our own reasons as a SIP cause with a text. */
@@ -298,7 +305,7 @@ enum txn_action client_response(struct work *w, struct txn *t, unsigned status)
 	measure(w, t, status);
 	a = txn_event(t, txn_event_of(status), leg_params(w, t->leg), w->core->now_ms);
 	if (a == TXN_DO_UNLISTED)
-		shm_count(w->core->self, CNT_unlisted_event);
+		call_unlisted(w->core, t, txn_event_of(status));
 	if (a == TXN_DO_DROP || a == TXN_DO_ACK)
 		shm_count(w->core->self, CNT_retransmissions_in);
 	return a;

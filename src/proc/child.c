@@ -14,6 +14,7 @@
 #include "base/bug.h"
 #include "base/err.h"
 #include "proc/log.h"
+#include "txn/txn.h"
 
 enum {
 	TIMER_NICE = -10,
@@ -115,6 +116,18 @@ static void on_pulse(uv_timer_t *handle)
 	child_wake(handle->data);
 }
 
+/* A pair that no table lists is counted each time and said once, by each process. */
+static void say_unlisted(struct child *c)
+{
+	const struct core_unlisted *u = &c->core.unlisted;
+
+	if (!u->machine || c->said_unlisted)
+		return;
+	c->said_unlisted = true;
+	log_warning("an event that no table lists: %s transaction, state %s, event %s; dropped. Please report this. Later ones are only counted (stats: unlisted_event)",
+		    txn_machine_name((enum txn_machine)u->machine), txn_state_name((enum txn_state)u->state), txn_event_name((enum txn_event)u->event));
+}
+
 /* The end of a turn. Nothing found in the arena is used after this. */
 static void on_before_sleep(uv_prepare_t *handle)
 {
@@ -129,6 +142,7 @@ static void on_before_sleep(uv_prepare_t *handle)
 	else
 		child_flush(c);
 	shm_rcu_quiescent(c->self);
+	say_unlisted(c);
 	if (c->leaving && (!c->may_leave || c->may_leave(c)))
 		uv_stop(&c->loop);
 	shm_rcu_offline(c->self);

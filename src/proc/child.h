@@ -26,6 +26,7 @@ struct child {
 	void (*hup)(struct child *c);      /* SIGHUP; may be NULL */
 	bool (*may_leave)(struct child *c);/* asked at the end of each turn once leaving; NULL: at once */
 	/* private */
+	bool said_unlisted;                /* the log has it */
 	uv_prepare_t before_sleep;
 	uv_timer_t pulse, prefault;
 	uint64_t prefaulted_bytes;

@@ -4,7 +4,8 @@
 
 static int compare_text(const struct route_prefix *x, struct str text)
 {
-	int c = memcmp(x->text, text.p, x->n < text.n ? x->n : text.n);
+	size_t n = x->n < text.n ? x->n : text.n;
+	int c = n ? memcmp(x->text, text.p, n) : 0;
 
 	return c ? c : (int)x->n - (int)text.n;
 }

@@ -67,12 +67,13 @@ static void put_vias(struct out *o, const struct sip_msg *req, const struct addr
 	bool stamp = source && sip_via_top(&top, req) == 0;
 
 	for (const struct sip_header *h = sip_first(req, SIP_H_VIA); h; h = sip_next(req, h)) {
-		const char *end = h->line.p + h->line.n, *after = top.all.p + top.all.n;
+		const char *end = h->line.p + h->line.n, *after;
 
 		if (!stamp || !sip_within(h->line, top.all)) {
 			put_line(o, h);
 			continue;
 		}
+		after = top.all.p + top.all.n;
 		out_mem(o, h->line.p, (size_t)(top.all.p - h->line.p));
 		sip_via_stamp(o, &top, source);
 		out_mem(o, after, (size_t)(end - after));

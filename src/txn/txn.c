@@ -19,6 +19,21 @@ const char *txn_section(enum txn_machine m, enum txn_state s, enum txn_event ev)
 	return table[m][s][ev].section;
 }
 
+const char *txn_machine_name(enum txn_machine m)
+{
+	static const char *const name[TXN_NIST + 1] = {
+		[TXN_ICT] = "INVITE client", [TXN_NICT] = "non-INVITE client", [TXN_IST] = "INVITE server", [TXN_NIST] = "non-INVITE server",
+	};
+	return name[m];
+}
+
+const char *txn_event_name(enum txn_event ev)
+{
+	static const char *const name[TXN_EVENT_COUNT] = { "resend", "expiry", "1xx", "2xx", "3xx to 6xx", "request", "ACK" };
+
+	return name[ev];
+}
+
 const char *txn_state_name(enum txn_state s)
 {
 	static const char *const name[TXN_STATE_COUNT] = {

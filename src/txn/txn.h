@@ -124,6 +124,8 @@ static inline enum txn_event txn_event_of(unsigned status)
 
 /* For the documentation and the tests: the row's RFC section, NULL where none stands. */
 const char *txn_section(enum txn_machine m, enum txn_state s, enum txn_event ev);
+const char *txn_machine_name(enum txn_machine m);
 const char *txn_state_name(enum txn_state s);
+const char *txn_event_name(enum txn_event ev);
 
 #endif
