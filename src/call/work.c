@@ -275,7 +275,7 @@ static void settle(struct work *w)
 	if (c->phase != CALL_ENDING || c->flags & CALL_BYE_WAITS)
 		return;
 	for (unsigned i = 0; i < c->ntxns; i++)
-		if (txn_active(&c->txn[i]) && !(c->txn[i].flags & TXN_CANCEL_WANTED))
+		if (txn_active(&c->txn[i]) && !(c->txn[i].flags & TXN_CANCEL_WANTED) && c->txn[i].purpose != TXN_FOR_PRACK)
 			return;
 	c->phase = CALL_ENDED;
 	shm_count(w->core->self, CNT_calls_ended);
