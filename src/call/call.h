@@ -409,8 +409,7 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 void session_due(struct work *w);
 uint64_t session_deadline(const struct call *c);
 
-/* reliable.c: RFC 3262 on each leg. */
-/* Whether a message bears a session description, alone or among other parts. */
+/* reliable.c: RFC 3262 on each leg. has_sdp: a message bears a session description, alone or among other parts. */
 bool has_sdp(const struct sip_msg *m);
 unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines);
 void reliable_begin(struct work *w, const struct sip_msg *m);
@@ -452,8 +451,7 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s);
 void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, struct reshape *shape);
 /* After the ACK: tells each leg what it does not know yet. */
 void offer_tell(struct work *w);
-/* RFC 3264 §6: every stream refused by port 0. */
-struct str sdp_refusal(struct str offer, struct out *o);
+struct str sdp_refusal(struct str offer, struct out *o); /* RFC 3264 §6: every stream refused by port 0 */
 /* A queued 2xx goes on now; a 2xx that nobody waits for. */
 void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m);
 void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m);

@@ -173,8 +173,11 @@ static void collect(struct refs *r, const struct work *w)
 		hold(r, c->leg[i].dialog);
 		hold(r, c->leg[i].sdp);
 	}
-	for (unsigned i = 0; i < c->nforks; i++)
+	for (unsigned i = 0; i < c->nforks; i++) {
 		hold(r, c->fork[i].dialog);
+		hold(r, c->fork[i].sdp);
+		hold(r, c->fork[i].answer);
+	}
 	for (unsigned i = 0; i < c->nqueued; i++)
 		hold(r, c->queued[i].message);
 	for (unsigned i = 0; i < c->ntxns; i++) {
