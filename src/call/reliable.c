@@ -264,14 +264,18 @@ void reliable_send(struct work *w, struct txn *s, struct fork *f, const struct s
 }
 
 /* RFC 3262 §3: the 2xx waits while a description is not acknowledged; what has none may be overtaken. */
-bool reliable_holds(struct work *w, const struct sip_msg *m)
+static bool sdp_pending(const struct call *c)
 {
-	struct call *c = &w->call;
 	bool sdp = (c->open.rseq && !c->open.late && c->open.sdp) || offer_carried(c);
 
 	for (unsigned i = 0; i < c->nqueued; i++)
-		sdp |= c->queued[i].sdp;
-	if (!sdp) {
+		sdp |= c->queued[i].status < 200 && c->queued[i].sdp;
+	return sdp;
+}
+
+bool reliable_holds(struct work *w, const struct sip_msg *m)
+{
+	if (!sdp_pending(&w->call)) {
 		reliable_close(w);
 		return false;
 	}
@@ -334,12 +338,14 @@ static struct txn *caller_invite(struct call *c)
 	return NULL;
 }
 
-/* The next in the queue; several 1xx, then perhaps the 2xx. */
+/* The next in the queue; several 1xx, then perhaps the 2xx, which waits for no ringing. */
 void reliable_advance(struct work *w)
 {
 	struct txn *s, *c;
 	struct sip_msg m;
 
+	if (reliable_has_2xx(&w->call) && !sdp_pending(&w->call))
+		reliable_close(w);
 	while (w->call.phase == CALL_SETUP && w->call.nqueued && !blocked(&w->call) && (s = caller_invite(&w->call))) {
 		if (!unqueue(w, &m))
 			continue;
