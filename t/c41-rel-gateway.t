@@ -193,6 +193,42 @@ sub pracks { my ($d, $s) = @_; my @m; while (my $m = $gw->want('PRACK', call_id 
 	is(join(',', map { $_->{status} } grep { ($_->{status} // 0) > 100 && $_->call_id eq $d->{call_id} } $phone->drain), '180,181,182,183', 'and the caller all in order');
 	works($d, $invite);
 }
+# A re-INVITE, to which we offer nothing: what comes reliably is acknowledged, on both legs; what must be reliable is not sent otherwise.
+{
+	my ($d, $invite) = invited();
+	$gw->reply($invite, 200, sdp => 1);
+	$d->learn($phone->want('200/INVITE', call_id => $d->{call_id}))->ack;
+	$gw->want('ACK', call_id => $d->{call_id});
+	for my $must (0, 1) {
+		$d->invite(headers => $must ? [['Require', '100rel']] : []);
+		my $re = $gw->want('INVITE', call_id => $d->{call_id});
+		unlike($re->h('Supported') . $re->h('Require'), qr/100rel/, 'a re-INVITE offers no 100rel');
+		for (1, 1, 2) { $gw->reply($re, 183, rseq => 70 + $_) }
+		my @p = map { $gw->want('PRACK', call_id => $d->{call_id}) } 1, 2;
+		is(join(' ', map { ($_->h('RAck') =~ /^(\d+)/)[0] } @p), '71 72', 'RFC3262-4 a gateway that answers it reliably gets one PRACK for each');
+		$gw->reply($_, 200) for @p;
+		is(scalar(pracks($d, 0.1)), 0, 'no more');
+		my @ring = grep { ($_->{status} // 0) == 183 && $_->call_id eq $d->{call_id} } $phone->drain;
+		is(scalar(@ring) ? 1 : 0, $must ? 0 : 1, $must ? 'RFC3262-3 a caller who requires it gets no other' : 'the caller gets them plainly');
+		is((grep { $_->h('RSeq') } @ring), 0, 'with nothing of that leg') unless $must;
+		$gw->reply($re, 200, sdp => 1);
+		$d->learn($phone->want('200/INVITE', call_id => $d->{call_id}))->ack;
+		$gw->want('ACK', call_id => $d->{call_id});
+	}
+	my $b = $gw->dialog_of($invite);
+	$b->invite;
+	my $re = $phone->want('INVITE', call_id => $d->{call_id});
+	$phone->reply($re, 183, rseq => 9);
+	my $p = $phone->want('PRACK', call_id => $d->{call_id});
+	is($p ? $p->h('RAck') : '', '9 ' . $re->cseq . ' INVITE', 'so does a caller');
+	is($p->cseq, $re->cseq + 1, 'with a number of his leg') if $p;
+	$phone->reply($p, 200) if $p;
+	$phone->reply($re, 200, sdp => 1);
+	$gw->want('200/INVITE', call_id => $d->{call_id});
+	$b->ack;
+	$phone->want('ACK', call_id => $d->{call_id});
+	ok($phone->hang_up($d, $b), 'the call works');
+}
 # The next gateway after a reliable 1xx; the same gateway after 422.
 {
 	my $v2 = Velador->start(plan_of(first => { address => $gw->addr, prefix => 1, priority => 1 }, second => { address => $far->addr, prefix => 1, priority => 2 }), reliable => { '100rel' => 'supported' });

@@ -209,6 +209,23 @@ for my $final (200, 486) {
 	$gw->want('ACK', call_id => $d->{call_id});
 	ok($phone->hang_up($d, $gw->dialog_of($invite)), 'the call works');
 }
+# The caller gives up while the 200 waits for his PRACK.
+{
+	my ($d, $invite) = invited();
+	$gw->reply($invite, 183, sdp => 1);
+	my $ring = status($d, 183);
+	$gw->reply($invite, 200, sdp => 1);
+	$d->cancel;
+	ok(status($d, '200/CANCEL'), 'CANCEL while the 200 waits');
+	my $no = status($d, '487/INVITE');
+	ok($no, 'RFC3261-9.2 487, for he was not answered yet');
+	$d->ack_failure($no) if $no;
+	ok($gw->want('ACK', call_id => $d->{call_id}), 'RFC3261-13.2.2.4 the callee gets an ACK');
+	my $bye = $gw->want('BYE', call_id => $d->{call_id});
+	ok($bye, 'and BYE');
+	$gw->reply($bye, 200) if $bye;
+	is($v->wait_record_of($d->{call_id})->{reason}, 'canceled', 'one record');
+}
 # The callee answers and hangs up while the caller's PRACK is awaited.
 {
 	my ($d, $invite) = invited();

@@ -111,7 +111,7 @@ enum {
 	FORK_AGREED = 8,        /* they are on the gateway's */
 	FORK_TELL_A = 16, FORK_TELL_B = 32, /* what a leg does not know yet: it is told after the ACK */
 };
-enum fork_offer {           /* of an INVITE without offer: the gateway's, in a provisional response */
+enum fork_offer { /* of an INVITE without offer: the gateway's, in a provisional response */
 	OFFER_NONE = 0,
 	OFFER_RELIABLE,         /* our PRACK waits for the answer in the caller's */
 	OFFER_ANSWERED,
@@ -421,6 +421,7 @@ void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struc
 /* Whether a response is reliable, and its RSeq. */
 bool reliable_came(const struct sip_msg *m, uint32_t *rseq);
 bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq);
+void reliable_reinvite(struct work *w, struct txn *c, const struct sip_msg *m); /* we did not offer it; some are reliable all the same */
 /* A provisional response to the caller: reliably where his leg runs RFC 3262, in its turn. */
 void reliable_send(struct work *w, struct txn *s, struct fork *f, const struct sip_msg *m);
 /* What waits goes on: after a PRACK, or after the offer in one was answered. */

@@ -203,6 +203,8 @@ static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
 	}
 	if (m->method == SIP_INVITE)
 		server_trying(w, s);
+	if (m->method == SIP_INVITE && !(w->call.flags & CALL_REL_THROUGH) && sip_has_token(m, SIP_H_REQUIRE, STR("100rel")))
+		s->flags |= TXN_NO_1XX;
 	if (m->method == SIP_INVITE && own_invite(&w->call, leg == LEG_A ? LEG_B : LEG_A))
 		hold(w, m, s);
 	else if (ends_here(w, m, leg))

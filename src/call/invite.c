@@ -69,9 +69,12 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 	}
 	if (c->flags & TXN_INITIAL || sip_first(m, SIP_H_RSEQ)) /* unreliable, it agrees nothing */
 		leg_keep_sdp(w, s->leg, m);
-	if (c->flags & TXN_INITIAL)
+	if (c->flags & TXN_INITIAL) {
 		reliable_send(w, s, f, m);
-	else
+		return;
+	}
+	reliable_reinvite(w, c, m);
+	if (!(s->flags & TXN_NO_1XX))
 		relay_response_to(w, s, m);
 }
 

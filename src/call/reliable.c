@@ -119,20 +119,20 @@ static void prack(struct work *w, const struct txn *c, unsigned fork, uint32_t r
 	struct addr to;
 	size_t n;
 
-	if (!(t = call_txn_new(w, true, SIP_PRACK, LEG_B))) {
+	if (!(t = call_txn_new(w, true, SIP_PRACK, c->leg))) {
 		w->full = true;
 		return;
 	}
 	t->purpose = TXN_FOR_PRACK;
 	t->fork = (uint8_t)fork;
-	t->cseq = leg_cseq(&w->call.leg[LEG_B], 1);
+	t->cseq = leg_cseq(&w->call.leg[c->leg], 1);
 	out_lit(&lines, "RAck: ");
 	out_u64(&lines, rseq);
 	out_lit(&lines, " ");
 	out_u64(&lines, c->cseq);
 	out_lit(&lines, " INVITE\r\n");
-	leg_next_hop(w, LEG_B, t, &to);
-	if (make_request(w, SIP_PRACK, LEG_B, t, out_done(&lines), type, body, buf, sizeof buf, &n))
+	leg_next_hop(w, c->leg, t, &to);
+	if (make_request(w, SIP_PRACK, c->leg, t, out_done(&lines), type, body, buf, sizeof buf, &n))
 		w->full = true;
 	else
 		client_start(w, t, buf, n, &to, t->listen);
@@ -165,6 +165,16 @@ bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct
 	else
 		prack(w, c, (unsigned)(f - w->call.fork) + 1, rseq, STR_NONE, STR_NONE);
 	return true;
+}
+
+void reliable_reinvite(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	uint32_t rseq;
+
+	if (w->call.flags & CALL_REL_THROUGH || !reliable_came(m, &rseq) || (c->key && rseq != c->key + 1))
+		return;
+	c->key = rseq;
+	prack(w, c, 0, rseq, STR_NONE, STR_NONE);
 }
 
 /* ------------------------------------------------------------------------------------------ the caller's leg: we send reliably */
