@@ -18,7 +18,7 @@ for my $file (sort keys %made) {
 
 my ($table) = slurp("$top/ini/ini_keys.def") =~ m{(/\* ---- \[velador\].*)}s;
 my (@keys, @missing);
-while ($table =~ /^KEY_(\w+)\("([^"]+)", \w+, (\w+),.*?, (\w+), (\w+), "(\w*)",\n/mg) {
+while ($table =~ /^KEY_(\w+)\("([^"]+)", \w+, (\w+),.*?, (\w+), (\w+), "([\w ]*)",\n/mg) {
 	push @keys, { section => lc $1, name => $2, when => $4, effect => $5, alias => $6 };
 }
 is(scalar(@keys), scalar(() = $table =~ /^KEY_\w+\(/mg), scalar(@keys) . ' keys in the table');

@@ -131,7 +131,7 @@ static const struct {
 	{ "retransmit.resend_interval=", 0, "not understood" },
 	{ "retransmit.resend_interval=1,x", 0, "\"x\" is not understood" },
 	{ "retransmit.resend_interval=1,5ms", 0, "\"5ms\" is out of range" },
-	{ "reliable.100rel=supported", 1, "not in effect" },
+	{ "reliable.100rel=supported", 1, NULL },
 	{ "reliable.100rel=on", 0, "give one of off, passthrough, supported, required" },
 	{ "publish.expire=29", 0, "a duration from 30s to 1d" },
 	{ "publish.min_expire=2h", 0, "min_expire: 7200000 ms is more than expire; give at most 3600000 ms" },
@@ -255,6 +255,8 @@ static void test_aliases(void)
 	is_u64(set("gateway g.SS_SIP_NO_TIMER_REINVITE_INTERVAL=1800", "gateway g.SS_SIP_PUBLISH_EXPIRE=60"), 0, "in a gateway");
 	ok(conf->gateways[0].params.no_timer_interval_ms == 1800000 && conf->gateways[0].params.publish_expire_ms == 60000 &&
 	   conf->params.no_timer_interval_ms == 7200000, "override ours");
+	is_u64(set("session.Enable 100rel=supported", "gateway g.Enable 100rel=off"), 0, "Enable 100rel");
+	ok(conf->params.rel100 == PARAMS_100REL_SUPPORTED && conf->gateways[0].params.rel100 == PARAMS_100REL_OFF, "is reliable.100rel");
 	ok(set("session.SS_SIP_SESSION_TTL=0", NULL) && strstr(remark(), "session.SS_SIP_SESSION_TTL: \"0\" is out of range"),
 	   "and are checked: %s", remark());
 }

@@ -71,7 +71,7 @@ ok($phone->want('200/BYE'), 'and is answered');
 
 my $r = $v->wait_record_of($caller->{call_id});
 my @fields = qw(id call_id from to dialed sent caller_gateway caller_addr callee_gateway callee_addr tried setup_at ringing_at answered_at ended_at duration_ms
-	setup_ms pdd_ms ended_by reason sip_status q850 caller_timer callee_timer refreshes resends);
+	setup_ms pdd_ms ended_by reason sip_status q850 caller_timer callee_timer refreshes resends caller_100rel callee_100rel);
 is_deeply([sort keys %$r], [sort @fields], 'the record has every field and no other');
 is($r->{from}, $phone->uri, 'from: URI without display name and parameters');
 is($r->{to}, 'sip:0301234@velador.example', 'to');

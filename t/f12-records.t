@@ -74,7 +74,7 @@ $v->done_ok;
 	$d->ack_failure($phone->want(486));
 	my @lines = @{ wait_for(sub { my @l = split /\n/, slurp($csv->{record}); return @l >= 2 ? \@l : undef }, 5, 'two lines') // [] };
 	is($lines[0], 'id,call_id,from,to,dialed,sent,caller_gateway,caller_addr,callee_gateway,callee_addr,tried,setup_at,ringing_at,answered_at,ended_at,duration_ms,'
-			. 'setup_ms,pdd_ms,ended_by,reason,sip_status,q850,caller_timer,callee_timer,refreshes,resends', 'CSV: a head line with the same fields');
+			. 'setup_ms,pdd_ms,ended_by,reason,sip_status,q850,caller_timer,callee_timer,refreshes,resends,caller_100rel,callee_100rel', 'CSV: a head line with the same fields');
 	my @fields;
 	push @fields, defined $1 ? $1 =~ s/""/"/gr : $2 while ($lines[1] // '') =~ /\G(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g && @fields < 26;
 	is(scalar(@fields), 26, 'a line has as many');

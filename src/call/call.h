@@ -57,8 +57,14 @@ enum {
 	CALL_REL_A = 512,       /* the caller's leg runs RFC 3262 with us */
 	CALL_REL_B = 1024,      /* so does the gateway's: 100rel was asked for */
 	CALL_REL_THROUGH = 2048,/* passthrough on both: end to end */
-	CALL_SDP_DONE = 4096,   /* a reliable response with a description was acknowledged by the caller */
+	CALL_SDP_DONE = 4096,   /* the dialog that answered had told the caller its description reliably */
 	CALL_TELL_A = 8192,     /* the 2xx brought another description: the caller is told after his ACK */
+};
+
+enum {
+	REL_USED_A = 1, REL_USED_B = 2, /* a reliable response was sent to the caller, came from the gateway */
+	REL_ACK_ANSWERS = 4,    /* the callee's 2xx has an offer that the caller answered in a PRACK */
+	REL_TELL_B = 8,         /* the caller's last description is news to the callee: told after the ACK */
 };
 
 /* The session timer of one leg (RFC 4028), or its safety net where the leg has none. */
@@ -97,21 +103,42 @@ struct leg {
 	struct session session;
 };
 
+/* Offers and answers of one early dialog, where the legs differ in what they can carry. */
+enum {
+	FORK_STALE = 1,         /* of an attempt that failed; a response of the next one with this tag begins anew */
+	FORK_GUESSED = 2,       /* no response bore a Contact yet: the target is where it came from */
+	FORK_TOLD = 4,          /* the caller acknowledged its description: offer and answer are complete on his leg */
+	FORK_AGREED = 8,        /* they are on the gateway's */
+	FORK_TELL_A = 16, FORK_TELL_B = 32, /* what a leg does not know yet: it is told after the ACK */
+};
+enum fork_offer { /* of an INVITE without offer: the gateway's, in a provisional response */
+	OFFER_NONE = 0,
+	OFFER_RELIABLE,         /* our PRACK waits for the answer in the caller's */
+	OFFER_ANSWERED,
+	OFFER_UNRELIABLE,       /* the caller gets it reliably; the answer in his PRACK is for our ACK */
+	OFFER_KEPT,             /* and lies in `answer` */
+};
 /* An early dialog of leg B (RFC 3261 §12.1): one To tag. */
 struct fork {
 	uint64_t tag_hash;
 	shm_ref dialog;
+	shm_ref sdp;            /* the callee's last description in it; 0 = none */
+	shm_ref answer;         /* the caller's last one, where it came otherwise than in his INVITE; 0 = none */
+	uint32_t sdp_bytes, answer_bytes;
 	uint32_t cseq_remote[2]; /* highest number of the caller's and of the callee's own requests in it; 0 = none yet */
 	uint32_t rseq_theirs;   /* last RSeq of the gateway's that counted; 0 = none (RFC 3262 §4) */
 	uint32_t rseq_ours;     /* last RSeq that we used towards the caller; 0 = none (§3) */
-	uint32_t offer_open;    /* a reliable response brought an offer: 1 its answer is awaited from the caller, 2 it was answered */
-	uint32_t pad;
+	uint32_t rseq_held;     /* of the one whose offer waits for its answer */
+	uint8_t offer;          /* enum fork_offer */
+	uint8_t flags;          /* FORK_* */
+	uint16_t pad;
 };
 
 /* The reliable provisional response that waits for the caller's PRACK. */
 struct reliable {
 	uint32_t rseq;          /* 0 = none */
-	uint32_t sdp;           /* it bears a description */
+	uint16_t sdp;           /* it bears a description */
+	uint16_t late;          /* a final answer went after it: it is sent no more, but its PRACK is good (RFC 3262 §3) */
 	uint64_t tag_hash;
 };
 /* A response of the gateway's that waits its turn behind it, as received. */
@@ -128,7 +155,8 @@ struct call {
 	uint8_t ended_by;       /* enum call_side */
 	uint8_t reason;         /* enum call_reason */
 	uint8_t nqueued;
-	uint8_t ntxns, nforks, ntried, pad;
+	uint8_t ntxns, nforks, ntried;
+	uint8_t rel;            /* REL_* */
 	uint16_t flags;         /* CALL_* */
 	uint16_t next_id;       /* next transaction id */
 	uint16_t sip_status;    /* final status to the caller; of the record */
@@ -307,6 +335,8 @@ void leg_learn(struct leg *leg, const struct sip_msg *m);
 /* Early dialogs of leg B: finds or makes the one of a To tag; NULL where there are too many. */
 struct fork *fork_of(struct work *w, const struct sip_msg *response);
 void forks_drop(struct call *c);
+/* Another INVITE goes out: RSeq and offers begin anew in every dialog (RFC 3262 §3). */
+void forks_renew(struct call *c);
 struct fork *fork_find(struct call *c, uint64_t hash);
 /* A tag as we compare it; never 0. */
 uint64_t tag_hash(const struct core *core, struct str tag);
@@ -381,17 +411,23 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 void session_due(struct work *w);
 uint64_t session_deadline(const struct call *c);
 
-/* reliable.c: RFC 3262 on each leg. */
+/* reliable.c: RFC 3262 on each leg. has_sdp: a message bears a session description, alone or among other parts. */
+bool has_sdp(const struct sip_msg *m);
 unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines);
 void reliable_begin(struct work *w, const struct sip_msg *m);
 bool reliable_attempt(struct work *w, const struct params *gateway);
+/* Why a gateway that refused cannot be had with this caller: a Warning line; empty where it is not for 100rel. */
+struct str reliable_unfit(const struct call *c, const struct sip_msg *m);
 void reliable_ask(const struct work *w, struct out *lines);
 void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struct out *lines);
 /* Whether a response is reliable, and its RSeq. */
 bool reliable_came(const struct sip_msg *m, uint32_t *rseq);
 bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq);
-bool reliable_to_caller(const struct call *c, const struct sip_msg *m, bool was_reliable);
-void reliable_send(struct work *w, struct txn *s, const struct sip_msg *m);
+void reliable_reinvite(struct work *w, struct txn *c, const struct sip_msg *m); /* we did not offer it; some are reliable all the same */
+/* A provisional response to the caller: reliably where his leg runs RFC 3262, in its turn. */
+void reliable_send(struct work *w, struct txn *s, struct fork *f, const struct sip_msg *m);
+/* What waits goes on: after a PRACK, or after the offer in one was answered. */
+void reliable_advance(struct work *w);
 /* Whether a 2xx must wait; then it is queued. */
 bool reliable_holds(struct work *w, const struct sip_msg *m);
 bool reliable_has_2xx(const struct call *c);
@@ -400,9 +436,25 @@ void reliable_close(struct work *w);
 void reliable_drop(struct work *w);
 void reliable_timeout(struct work *w, struct txn *s);
 void reliable_prack(struct work *w, const struct sip_msg *m, unsigned leg);
-/* The UPDATE for an offer in PRACK came to an end; m NULL: without answer. */
-void reliable_offer_answered(struct work *w, struct txn *c, const struct sip_msg *m);
-void reliable_shape_2xx(struct work *w, const struct sip_msg *m, struct reshape *shape);
+/* Whether a PRACK is for a response that we sent and that none came for yet. */
+bool reliable_awaits(const struct work *w, const struct sip_msg *m);
+
+/* offer.c: descriptions that cross between a leg with PRACK and one without (RFC 3262 §5, RFC 3311). */
+/* Whether an offer of the caller's is on its way to the gateway: nothing overtakes its answer. */
+bool offer_carried(const struct call *c);
+/* Keeps the description of a provisional response with its early dialog. */
+void offer_note(struct work *w, struct fork *f, const struct sip_msg *m, bool reliable);
+/* The caller's second offer, in PRACK request p: by UPDATE, or answered from what is known. */
+void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f);
+/* The UPDATE for it came to an end; m NULL: without answer. */
+void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m);
+/* An UPDATE in an early dialog that the other leg cannot take: answered here. Returns whether it was. */
+bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s);
+/* How the description of the 2xx must change for the caller's leg; f: the early dialog that it answers, or NULL. */
+void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, struct reshape *shape);
+/* After the ACK: tells each leg what it does not know yet. */
+void offer_tell(struct work *w);
+struct str sdp_refusal(struct str offer, struct out *o); /* RFC 3264 §6: every stream refused by port 0 */
 /* A queued 2xx goes on now; a 2xx that nobody waits for. */
 void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m);
 void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m);

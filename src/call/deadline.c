@@ -36,6 +36,8 @@ static void resend(struct work *w, struct txn *t, enum txn_action a)
 	shm_count(w->core->self, CNT_resends);
 	if (t->purpose == TXN_FOR_PRACK)
 		shm_count(w->core->self, CNT_pracks_resent);
+	if (t->flags & TXN_RELIABLE)
+		shm_count(w->core->self, CNT_reliable_resent);
 	if (first && !leg_params(w, t->leg)->t1_ms)
 		shm_endpoint_backoff(w->core->shm, &t->remote);
 }

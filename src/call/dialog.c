@@ -151,22 +151,51 @@ struct fork *fork_find(struct call *c, uint64_t hash)
 	return NULL;
 }
 
+/* One of a failed attempt makes room, unless the caller's PRACK may still come for it. */
+static struct fork *stale_fork(struct call *c)
+{
+	for (unsigned i = 0; i < c->nforks; i++)
+		if (c->fork[i].flags & FORK_STALE && (!c->open.rseq || c->fork[i].tag_hash != c->open.tag_hash))
+			return &c->fork[i];
+	return NULL;
+}
+
 struct fork *fork_of(struct work *w, const struct sip_msg *response)
 {
 	struct call *c = &w->call;
+	bool contact = sip_first(response, SIP_H_CONTACT);
+	uint32_t rseq;
 	uint64_t hash;
 	struct fork *f;
 
-	if (!response->to_tag.n)
+	if (!response->to_tag.n && !reliable_came(response, &rseq)) /* a reliable one must be acknowledged, tag or not */
 		return NULL;
 	hash = tag_hash(w->core, response->to_tag);
-	f = fork_find(c, hash);
-	if (f || c->nforks == CALL_FORKS)
-		return f;
-	f = &c->fork[c->nforks++];
-	*f = (struct fork){ .tag_hash = hash, .dialog = dialog_of_response(w, response) };
-	f->cseq_remote[LEG_A] = c->leg[LEG_A].cseq_remote;
+	if ((f = fork_find(c, hash))) {
+		if (f->flags & FORK_STALE || (f->flags & FORK_GUESSED && contact))
+			f->dialog = dialog_of_response(w, response);
+	} else {
+		if (!(f = c->nforks < CALL_FORKS ? &c->fork[c->nforks++] : stale_fork(c)))
+			return NULL;
+		*f = (struct fork){ .tag_hash = hash, .dialog = dialog_of_response(w, response) };
+		f->cseq_remote[LEG_A] = c->leg[LEG_A].cseq_remote;
+	}
+	f->flags &= (uint8_t)~FORK_STALE;
+	if (contact)
+		f->flags &= (uint8_t)~FORK_GUESSED;
+	else if (f->dialog && !f->rseq_theirs && !f->sdp)
+		f->flags |= FORK_GUESSED;
 	return f;
+}
+
+void forks_renew(struct call *c)
+{
+	for (unsigned i = 0; i < c->nforks; i++) {
+		struct fork *f = &c->fork[i];
+		f->rseq_theirs = 0;
+		f->offer = OFFER_NONE;
+		f->flags = FORK_STALE;
+	}
 }
 
 void forks_drop(struct call *c)

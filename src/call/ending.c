@@ -130,6 +130,11 @@ void call_hangup(struct work *w, enum call_reason why)
 
 static void bye_in_setup(struct work *w, struct txn *s)
 {
+	if (s->leg == LEG_B && reliable_has_2xx(&w->call)) { /* answered, and tired of waiting for the caller's PRACK */
+		server_answer(w, s, 200, STR_NONE, STR_NONE);
+		setup_refuse(w, 480, CALL_BY_CALLEE, CALL_END_NORMAL, NULL, STR_NONE);
+		return;
+	}
 	if (s->leg == LEG_B) { /* RFC 3261 §15: the callee must not */
 		server_answer(w, s, 481, STR_NONE, STR_NONE);
 		return;

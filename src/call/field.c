@@ -61,3 +61,12 @@ uint64_t field_wall_offset_ms(const struct core *core)
 {
 	return core->wall_ms - core->now_ms;
 }
+
+struct str field_100rel(const struct call *c, unsigned leg)
+{
+	if (c->flags & CALL_REL_THROUGH)
+		return STR("passthrough");
+	if (c->rel & (leg == LEG_A ? REL_USED_A : REL_USED_B))
+		return STR("used");
+	return c->flags & (leg == LEG_A ? CALL_REL_A : CALL_REL_B) ? STR("offered") : STR("none");
+}

@@ -18,6 +18,8 @@ struct str field_to(const struct shm *shm, const struct call *c, char *buf, size
 struct str field_call_id(const struct shm *shm, const struct call *c);
 /* The configured name; that in the arena for one that is configured no more; empty where there is no gateway. */
 struct str field_gateway(const struct core *core, uint16_t gateway);
+/* How a leg carries reliable provisional responses: none, passthrough, offered (nothing was sent reliably yet), used. */
+struct str field_100rel(const struct call *c, unsigned leg);
 /* What to add to CLOCK_BOOTTIME milliseconds to get milliseconds since 1970. */
 uint64_t field_wall_offset_ms(const struct core *core);
 

@@ -203,21 +203,31 @@ static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
 	}
 	if (m->method == SIP_INVITE)
 		server_trying(w, s);
+	if (m->method == SIP_INVITE && !(w->call.flags & CALL_REL_THROUGH) && sip_has_token(m, SIP_H_REQUIRE, STR("100rel")))
+		s->flags |= TXN_NO_1XX;
 	if (m->method == SIP_INVITE && own_invite(&w->call, leg == LEG_A ? LEG_B : LEG_A))
 		hold(w, m, s);
 	else if (ends_here(w, m, leg))
 		answer_here(w, m, s);
-	else
+	else if (!offer_in_update(w, m, s))
 		relay_on(w, m, s);
 }
 
 void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg)
 {
-	if (w->call.phase == CALL_RELAY || !passes(w, m, leg))
+	bool ours = m->method == SIP_PRACK && (!(w->call.flags & CALL_REL_THROUGH) || reliable_awaits(w, m));
+
+	if (w->call.phase == CALL_RELAY)
+		return;
+	if (w->call.phase >= CALL_ENDING && ours && reliable_awaits(w, m)) {
+		reliable_prack(w, m, leg); /* RFC 3262 §3: it crossed the refusal */
+		return;
+	}
+	if (!passes(w, m, leg))
 		return;
 	if (m->method == SIP_BYE)
 		bye_received(w, m, leg);
-	else if (m->method == SIP_PRACK && !(w->call.flags & CALL_REL_THROUGH))
+	else if (ours)
 		reliable_prack(w, m, leg);
 	else
 		relay(w, m, leg);
@@ -235,12 +245,28 @@ unsigned relayed_status(const struct sip_msg *m)
 	return m->status == 422 && (m->method == SIP_INVITE || m->method == SIP_UPDATE) ? 500 : m->status;
 }
 
+/* What was agreed in an early dialog is known in it. */
+static void keep_in_fork(struct work *w, const struct txn *c, const struct txn *s, const struct sip_msg *m)
+{
+	unsigned fork = c->leg == LEG_B ? c->fork : s->fork;
+	const struct leg *a = &w->call.leg[LEG_A], *b = &w->call.leg[LEG_B];
+	struct fork *f = fork && fork <= w->call.nforks ? &w->call.fork[fork - 1] : NULL;
+
+	if (!f || !has_sdp(m))
+		return;
+	f->sdp = a->sdp;
+	f->sdp_bytes = a->sdp_bytes;
+	f->answer = b->sdp;
+	f->answer_bytes = b->sdp_bytes;
+}
+
 static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m, shm_ref request)
 {
 	if (c->method != SIP_UPDATE && c->method != SIP_PRACK)
 		return;
 	leg_keep_offer(w, c, request, c->request_bytes);
 	leg_keep_sdp(w, s->leg, m);
+	keep_in_fork(w, c, s, m);
 	if (c->method == SIP_PRACK)
 		return;
 	if (w->call.callee_tag && w->call.callee_tag != tag_hash(w->core, c->leg == LEG_B ? m->to_tag : m->from_tag))
@@ -275,10 +301,12 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 		return;
 	}
 	a = client_response(w, c, m->status);
+	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER)
+		offer_answered(w, c, m);
+	if (a == TXN_DO_PASS && m->status >= 300 && c->purpose == TXN_FOR_PRACK)
+		shm_count(w->core->self, CNT_pracks_refused);
 	if (m->status >= 200)
 		c->request = 0;
-	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER)
-		reliable_offer_answered(w, c, m);
 	if (a != TXN_DO_PASS || c->purpose != TXN_FOR_RELAY || !s || m->status == 100)
 		return;
 	if (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)
@@ -303,7 +331,9 @@ void indialog_failed(struct work *w, struct txn *c)
 	if (c->purpose == TXN_FOR_REFRESH)
 		refresh_failed(w, c);
 	if (c->purpose == TXN_FOR_OFFER)
-		reliable_offer_answered(w, c, NULL);
+		offer_answered(w, c, NULL);
+	if (c->purpose == TXN_FOR_PRACK)
+		shm_count(w->core->self, CNT_pracks_unanswered);
 	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))
 		return;
 	if (s->method == SIP_BYE)

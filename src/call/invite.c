@@ -40,7 +40,7 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 	bool came = !(w->call.flags & CALL_REL_THROUGH) && reliable_came(m, &rseq);
 	struct txn *s = peer_of(w, c);
 	struct call *call = &w->call;
-	struct fork *f;
+	struct fork *f = NULL;
 
 	if (c->flags & TXN_CANCEL_WANTED) {
 		client_cancel(w, c, STR_NONE);
@@ -57,9 +57,11 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 		return;
 	if (c->flags & TXN_INITIAL) {
 		f = fork_of(w, m);
+		leg_learn(&call->leg[LEG_B], m);
 		if (came && !reliable_accept(w, c, f, m, rseq))
 			return;
-		leg_learn(&call->leg[LEG_B], m);
+		if (f && !came)
+			offer_note(w, f, m, false);
 		if (!call->ringing_after_ms)
 			call->ringing_after_ms = (uint32_t)(w->core->now_ms - call->setup_ms) + 1;
 		if (m->body.n)
@@ -67,16 +69,19 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 	}
 	if (c->flags & TXN_INITIAL || sip_first(m, SIP_H_RSEQ)) /* unreliable, it agrees nothing */
 		leg_keep_sdp(w, s->leg, m);
-	if (c->flags & TXN_INITIAL && reliable_to_caller(call, m, came))
-		reliable_send(w, s, m);
-	else if (!(s->flags & TXN_RELIABLE)) /* else the reliable one would be forgotten */
+	if (c->flags & TXN_INITIAL) {
+		reliable_send(w, s, f, m);
+		return;
+	}
+	reliable_reinvite(w, c, m);
+	if (!(s->flags & TXN_NO_1XX))
 		relay_response_to(w, s, m);
 }
 
 /* ------------------------------------------------------------------------------------------ 2xx */
 
 /* RFC 3264 §6: every stream refused by port 0. */
-static struct str sdp_refusal(struct str offer, struct out *o)
+struct str sdp_refusal(struct str offer, struct out *o)
 {
 	while (offer.n) {
 		size_t end = str_chr(offer, '\n');
@@ -100,15 +105,13 @@ static struct str sdp_refusal(struct str offer, struct out *o)
 }
 
 /* Sends an ACK of our own for client transaction c in the given dialog (0 = the leg's) and returns its block. */
-static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
+static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, struct str body, uint32_t *bytes)
 {
-	char buf[CALL_MESSAGE_MAX], sdp[4096];
-	struct out o = OUT(sdp, sizeof sdp);
+	char buf[CALL_MESSAGE_MAX];
 	struct txn t = {
 		.machine = TXN_ICT, .cseq = c->cseq, .branch = call_next_id(&w->call), .listen = c->listen, .leg = c->leg,
 		.target = dialog, .remote = c->remote,
 	};
-	struct str body = offer.n && !(c->flags & TXN_HAD_OFFER) ? sdp_refusal(offer, &o) : STR_NONE;
 	struct addr to;
 	shm_ref ref;
 	size_t n;
@@ -122,6 +125,26 @@ static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, str
 	*bytes = (uint32_t)n;
 	work_send(w, ref, *bytes, t.listen, &to);
 	return ref;
+}
+
+/* The same where the 2xx may have brought an offer, which is refused. */
+static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
+{
+	char sdp[4096];
+	struct out o = OUT(sdp, sizeof sdp);
+
+	return ack_bearing(w, c, dialog, offer.n && !(c->flags & TXN_HAD_OFFER) ? sdp_refusal(offer, &o) : STR_NONE, bytes);
+}
+
+/* The callee's 2xx has an offer that the caller answered in his PRACK already. */
+static void ack_answering(struct work *w, struct txn *c)
+{
+	const struct leg *b = &w->call.leg[LEG_B];
+	const char *answer = b->sdp ? shm_block(w->core->shm, b->sdp) : NULL;
+
+	w->call.rel &= (uint8_t)~REL_ACK_ANSWERS;
+	c->response = ack_bearing(w, c, 0, answer ? str_make(answer, b->sdp_bytes) : STR_NONE, &c->response_bytes);
+	c->flags |= TXN_ACK_KEPT;
 }
 
 void invite_ack_own(struct work *w, struct txn *c, struct str body)
@@ -215,7 +238,7 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 	call->invite = 0;
 	c->fork = 0;
 	reliable_close(w);
-	reliable_shape_2xx(w, m, &shape);
+	offer_shape_2xx(w, f, m, &shape);
 	leg_keep_sdp(w, LEG_A, m);
 	session_agreed(w, c, m);
 	if (rewrite_response_as(w, m, s, 0, &shape, buf, sizeof buf, &n))
@@ -253,7 +276,8 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 		hang_up_stray(w, c->id, m);
 		return;
 	}
-	leg_keep_offer(w, c, c->request, c->request_bytes);
+	if (!(c->flags & TXN_INITIAL) || !w->call.leg[LEG_B].sdp) /* what was agreed since in an early dialog is newer */
+		leg_keep_offer(w, c, c->request, c->request_bytes);
 	c->request = 0;
 	if (c->flags & TXN_INITIAL && open && reliable_holds(w, m))
 		return;
@@ -359,6 +383,8 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 	struct addr to;
 	size_t n;
 
+	if (c && initial && w->call.rel & REL_ACK_ANSWERS && !(c->flags & TXN_ACK_KEPT))
+		ack_answering(w, c);
 	if (c && !(c->flags & TXN_ACK_KEPT)) {
 		t.cseq = c->cseq;
 		t.listen = c->listen;
@@ -378,10 +404,8 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 	}
 	if (w->call.phase == CALL_ANSWERED && initial)
 		w->call.phase = CALL_ESTABLISHED;
-	if (w->call.flags & CALL_TELL_A && w->call.phase == CALL_ESTABLISHED) {
-		w->call.flags &= (uint16_t)~CALL_TELL_A;
-		refresh_tell(w, LEG_A);
-	}
+	if (w->call.phase == CALL_ESTABLISHED)
+		offer_tell(w);
 	if (w->call.flags & CALL_BYE_WAITS && initial) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
 		call_bye(w, LEG_A, reason_line(w->call.reason));

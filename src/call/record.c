@@ -188,6 +188,8 @@ static void print_end(struct line *l, const struct call *c)
 	field_text(l, FIELD_callee_timer, timer_of(&c->leg[LEG_B].session));
 	field_number(l, FIELD_refreshes, true, c->refreshes);
 	field_number(l, FIELD_resends, true, c->resends);
+	field_text(l, FIELD_caller_100rel, field_100rel(c, LEG_A));
+	field_text(l, FIELD_callee_100rel, field_100rel(c, LEG_B));
 }
 
 static void print_id(struct line *l, uint32_t slot, uint32_t generation)

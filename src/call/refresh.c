@@ -208,6 +208,8 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 	if (a == TXN_DO_ACK_PASS)
 		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
 	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
+		reliable_reinvite(w, c, m);
+	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
 		c->expire_ms = w->core->now_ms + txn_give_up_ms(leg_params(w, c->leg), c->t1_ms);
 	if (m->status < 200 || (a != TXN_DO_PASS && a != TXN_DO_ACK_PASS))
 		return;

@@ -8,6 +8,13 @@ enum { RSEQ_SPAN = 0x7fff0000 }; /* RFC 3262 §3: starts at random between 1 and
 
 /* ------------------------------------------------------------------------------------------ the modes of the two legs */
 
+bool has_sdp(const struct sip_msg *m)
+{
+	struct str type = sip_value(m, SIP_H_CONTENT_TYPE);
+
+	return m->body.n && (str_istarts(type, STR("application/sdp")) || str_istarts(type, STR("multipart/")));
+}
+
 static bool acts(enum params_100rel mode)
 {
 	return mode == PARAMS_100REL_SUPPORTED || mode == PARAMS_100REL_REQUIRED || mode == PARAMS_100REL_PASSTHROUGH;
@@ -19,11 +26,11 @@ unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struc
 	bool required = sip_has_token(m, SIP_H_REQUIRE, STR("100rel"));
 
 	if (p->rel100 == PARAMS_100REL_OFF && required) {
-		out_lit(lines, "Unsupported: 100rel\r\n");
+		out_lit(lines, "Unsupported: 100rel\r\nWarning: 399 velador \"100rel is off for this caller\"\r\n");
 		return 420;
 	}
 	if (p->rel100 == PARAMS_100REL_REQUIRED && !required && !sip_has_token(m, SIP_H_SUPPORTED, STR("100rel"))) {
-		out_lit(lines, "Require: 100rel\r\n");
+		out_lit(lines, "Require: 100rel\r\nWarning: 399 velador \"This caller must support 100rel\"\r\n");
 		return 421;
 	}
 	return 0;
@@ -50,6 +57,7 @@ bool reliable_attempt(struct work *w, const struct params *gateway)
 	c->flags &= (uint16_t)~(CALL_REL_A | CALL_REL_B | CALL_REL_THROUGH);
 	if (a == PARAMS_100REL_PASSTHROUGH && b == PARAMS_100REL_PASSTHROUGH) {
 		c->flags |= CALL_REL_THROUGH;
+		reliable_close(w); /* what another gateway's attempt left open is sent no more */
 		return true;
 	}
 	if (acts(a) && c->flags & CALL_A_CAN)
@@ -62,6 +70,17 @@ bool reliable_attempt(struct work *w, const struct params *gateway)
 	return true;
 }
 
+struct str reliable_unfit(const struct call *c, const struct sip_msg *m)
+{
+	if (c->flags & CALL_REL_THROUGH)
+		return STR_NONE;
+	if (m->status == 420 && c->flags & CALL_REL_B && sip_has_token(m, SIP_H_UNSUPPORTED, STR("100rel")))
+		return STR("Warning: 399 velador \"100rel is required for the gateway, which does not support it\"\r\n");
+	if (m->status == 421 && !(c->flags & CALL_REL_B) && sip_has_token(m, SIP_H_REQUIRE, STR("100rel")))
+		return STR("Warning: 399 velador \"The gateway requires 100rel, which is off for it or for this call\"\r\n");
+	return STR_NONE;
+}
+
 /* Our option tags in the INVITE to the gateway. */
 void reliable_ask(const struct work *w, struct out *lines)
 {
@@ -70,9 +89,11 @@ void reliable_ask(const struct work *w, struct out *lines)
 	out_str(lines, leg_params(w, LEG_B)->rel100 == PARAMS_100REL_REQUIRED ? STR("Require: 100rel\r\n") : STR("Supported: 100rel\r\n"));
 }
 
-/* Nothing of one leg's reliability leaks to the other; Allow names PRACK where we speak it. */
+/* Nothing of one leg's reliability leaks to the other; Allow names PRACK where we speak it, and nowhere else. */
 void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struct out *lines)
 {
+	bool ours = w->call.flags & (to == LEG_A ? CALL_REL_A : CALL_REL_B);
+
 	if (w->call.flags & CALL_REL_THROUGH)
 		return;
 	sip_edit_drop_token(e, SIP_H_SUPPORTED, STR("100rel"));
@@ -80,7 +101,11 @@ void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struc
 	sip_edit_drop_token(e, SIP_H_UNSUPPORTED, STR("100rel"));
 	sip_edit_drop_all(e, SIP_H_RSEQ);
 	sip_edit_drop_all(e, SIP_H_RACK);
-	if (w->call.flags & (to == LEG_A ? CALL_REL_A : CALL_REL_B) && sip_first(e->m, SIP_H_ALLOW) && !sip_has_token(e->m, SIP_H_ALLOW, STR("PRACK")))
+	if (!sip_first(e->m, SIP_H_ALLOW))
+		return;
+	if (!ours)
+		sip_edit_drop_token(e, SIP_H_ALLOW, STR("PRACK"));
+	else if (!sip_has_token(e->m, SIP_H_ALLOW, STR("PRACK")))
 		out_lit(lines, "Allow: PRACK\r\n");
 }
 
@@ -94,20 +119,20 @@ static void prack(struct work *w, const struct txn *c, unsigned fork, uint32_t r
 	struct addr to;
 	size_t n;
 
-	if (!(t = call_txn_new(w, true, SIP_PRACK, LEG_B))) {
+	if (!(t = call_txn_new(w, true, SIP_PRACK, c->leg))) {
 		w->full = true;
 		return;
 	}
 	t->purpose = TXN_FOR_PRACK;
 	t->fork = (uint8_t)fork;
-	t->cseq = leg_cseq(&w->call.leg[LEG_B], 1);
+	t->cseq = leg_cseq(&w->call.leg[c->leg], 1);
 	out_lit(&lines, "RAck: ");
 	out_u64(&lines, rseq);
 	out_lit(&lines, " ");
 	out_u64(&lines, c->cseq);
 	out_lit(&lines, " INVITE\r\n");
-	leg_next_hop(w, LEG_B, t, &to);
-	if (make_request(w, SIP_PRACK, LEG_B, t, out_done(&lines), type, body, buf, sizeof buf, &n))
+	leg_next_hop(w, c->leg, t, &to);
+	if (make_request(w, SIP_PRACK, c->leg, t, out_done(&lines), type, body, buf, sizeof buf, &n))
 		w->full = true;
 	else
 		client_start(w, t, buf, n, &to, t->listen);
@@ -120,30 +145,43 @@ bool reliable_came(const struct sip_msg *m, uint32_t *rseq)
 	       !sip_number_parse(sip_value(m, SIP_H_RSEQ), UINT32_MAX, rseq) && *rseq;
 }
 
-/* RFC 3262 §4: in order for each To tag; a repeat or one out of order is not acknowledged and goes no further. Returns whether it counts. */
+/* RFC 3262 §4: in order for each To tag; a repeat or one out of order is not acknowledged and goes no further. Nor is one that finds no place in the caller's
+ * queue (the last is kept for the 2xx): the gateway sends it again. Returns whether it counts. */
 bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq)
 {
-	unsigned fork;
-
 	if (!f || (f->rseq_theirs && rseq != f->rseq_theirs + 1)) {
 		shm_count(w->core->self, CNT_reliable_dropped);
 		return false;
 	}
-	fork = (unsigned)(f - w->call.fork) + 1;
-	f->rseq_theirs = rseq;
-	if (m->body.n && w->call.flags & CALL_OFFERLESS && w->call.flags & CALL_REL_A && !f->offer_open) {
-		f->offer_open = 1; /* the answer comes in the caller's PRACK */
-		return true;
+	if (w->call.flags & CALL_REL_A && w->call.nqueued >= CALL_QUEUE - 1) {
+		shm_count(w->core->self, CNT_reliable_postponed);
+		return false;
 	}
-	prack(w, c, fork, rseq, STR_NONE, STR_NONE);
+	f->rseq_theirs = rseq;
+	w->call.rel |= REL_USED_B;
+	offer_note(w, f, m, true);
+	if (f->offer == OFFER_RELIABLE && has_sdp(m))
+		f->rseq_held = rseq; /* the answer comes in the caller's PRACK */
+	else
+		prack(w, c, (unsigned)(f - w->call.fork) + 1, rseq, STR_NONE, STR_NONE);
 	return true;
+}
+
+void reliable_reinvite(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	uint32_t rseq;
+
+	if (w->call.flags & CALL_REL_THROUGH || !reliable_came(m, &rseq) || (c->key && rseq != c->key + 1))
+		return;
+	c->key = rseq;
+	prack(w, c, 0, rseq, STR_NONE, STR_NONE);
 }
 
 /* ------------------------------------------------------------------------------------------ the caller's leg: we send reliably */
 
-static struct reliable *open_of(struct work *w)
+static bool blocked(const struct call *c)
 {
-	return w->call.open.rseq ? &w->call.open : NULL;
+	return (c->open.rseq && !c->open.late) || offer_carried(c);
 }
 
 static struct fork *fork_by_tag(struct work *w, struct str tag)
@@ -151,78 +189,103 @@ static struct fork *fork_by_tag(struct work *w, struct str tag)
 	return fork_find(&w->call, tag_hash(w->core, tag));
 }
 
-static void emit(struct work *w, struct txn *s, const struct sip_msg *m)
+/* Without an offer in the INVITE a reliable response must bring one that the caller's PRACK can answer (RFC 3262 §5). */
+static bool may_be_reliable(const struct call *c, const struct fork *f, const struct sip_msg *m)
 {
-	struct fork *f = fork_by_tag(w, m->to_tag);
-	struct reliable *r = &w->call.open;
-	char buf[CALL_MESSAGE_MAX], text[64];
+	if (!(c->flags & CALL_REL_A) || !f)
+		return false;
+	return !(c->flags & CALL_OFFERLESS) || f->flags & FORK_TOLD || has_sdp(m) || c->flags & CALL_A_MUST;
+}
+
+static void emit(struct work *w, struct txn *s, struct fork *f, const struct sip_msg *m)
+{
+	char buf[CALL_MESSAGE_MAX], text[512];
 	struct out lines = OUT(text, sizeof text);
 	struct reshape shape = { .lines = STR_NONE };
+	bool reliably = may_be_reliable(&w->call, f, m);
 	size_t n;
 
-	if (!f)
-		return;
-	f->rseq_ours = f->rseq_ours ? f->rseq_ours + 1 : 1 + (uint32_t)(w->core->random(w->core->random_arg) % RSEQ_SPAN);
-	out_lit(&lines, "Require: 100rel\r\nRSeq: ");
-	out_u64(&lines, f->rseq_ours);
-	out_lit(&lines, "\r\n");
-	shape.lines = out_done(&lines);
+	if (reliably) {
+		f->rseq_ours = f->rseq_ours ? f->rseq_ours + 1 : 1 + (uint32_t)(w->core->random(w->core->random_arg) % RSEQ_SPAN);
+		out_lit(&lines, "Require: 100rel\r\nRSeq: ");
+		out_u64(&lines, f->rseq_ours);
+		out_lit(&lines, "\r\n");
+		if (!sip_first(m, SIP_H_CONTACT)) /* sloppy gateways: the PRACK must have somewhere to go */
+			leg_put_contact(w, LEG_A, &lines);
+		shape.lines = out_done(&lines);
+	}
 	if (rewrite_response_as(w, m, s, 0, &shape, buf, sizeof buf, &n)) {
 		w->full = true;
 		return;
 	}
-	*r = (struct reliable){ .rseq = f->rseq_ours, .sdp = m->body.n > 0, .tag_hash = f->tag_hash };
 	server_send(w, s, m->status, buf, n);
+	if (!reliably)
+		return;
+	w->call.rel |= REL_USED_A;
+	shm_count(w->core->self, CNT_reliable_sent);
+	w->call.open = (struct reliable){ .rseq = f->rseq_ours, .sdp = has_sdp(m), .tag_hash = f->tag_hash };
 	s->flags |= TXN_RELIABLE;
 	s->stage = 0;
 	s->resend_ms = w->core->now_ms + s->t1_ms;
 	s->expire_ms = w->core->now_ms + txn_absorb_ms(s->t1_ms);
 }
 
+/* The last place is the 2xx's. Where there is none, a response without description gives way to one that has it: a later one says as much. */
+static bool queue_room(struct call *c, const struct sip_msg *m)
+{
+	unsigned i = 0;
+
+	if (c->nqueued < (m->status >= 200 ? CALL_QUEUE : CALL_QUEUE - 1))
+		return true;
+	while (i < c->nqueued && (c->queued[i].sdp || c->queued[i].status >= 200))
+		i++;
+	if (i == c->nqueued || !has_sdp(m))
+		return false;
+	memmove(&c->queued[i], &c->queued[i + 1], (c->nqueued - i - 1u) * sizeof c->queued[0]);
+	c->nqueued--;
+	return true;
+}
+
+static bool is_last_queued(struct work *w, const struct sip_msg *m)
+{
+	const struct queued *q = w->call.nqueued ? &w->call.queued[w->call.nqueued - 1] : NULL;
+	const char *bytes = q && q->bytes == m->raw.n ? shm_block(w->core->shm, q->message) : NULL;
+
+	return bytes && !memcmp(bytes, m->raw.p, m->raw.n);
+}
+
 static void enqueue(struct work *w, const struct sip_msg *m)
 {
 	struct call *c = &w->call;
-	struct queued q = { .bytes = (uint32_t)m->raw.n, .status = m->status, .sdp = m->body.n > 0 };
 
-	if (c->nqueued == CALL_QUEUE) {
-		/* One without a description gives way: a later one says as much. */
-		unsigned i = 0;
-		while (i < c->nqueued && (c->queued[i].sdp || c->queued[i].status >= 200))
-			i++;
-		if (i == c->nqueued)
-			return;
-		memmove(&c->queued[i], &c->queued[i + 1], (c->nqueued - i - 1u) * sizeof c->queued[0]);
-		c->nqueued--;
-	}
-	q.message = work_keep(w, m->raw.p, m->raw.n);
-	c->queued[c->nqueued++] = q;
+	if (is_last_queued(w, m) || !queue_room(c, m))
+		return;
+	c->queued[c->nqueued++] = (struct queued){
+		.message = work_keep(w, m->raw.p, m->raw.n), .bytes = (uint32_t)m->raw.n, .status = m->status, .sdp = has_sdp(m),
+	};
 }
 
-bool reliable_to_caller(const struct call *c, const struct sip_msg *m, bool was_reliable)
+void reliable_send(struct work *w, struct txn *s, struct fork *f, const struct sip_msg *m)
 {
-	if (!(c->flags & CALL_REL_A))
-		return false;
-	/* Without an offer in the INVITE a reliable response must bring one that the caller's PRACK can answer (RFC 3262 §5). */
-	return !(c->flags & CALL_OFFERLESS) || c->flags & CALL_SDP_DONE || (m->body.n && was_reliable) || c->flags & CALL_A_MUST;
-}
-
-void reliable_send(struct work *w, struct txn *s, const struct sip_msg *m)
-{
-	if (open_of(w) || w->call.nqueued)
+	if (blocked(&w->call) || w->call.nqueued)
 		enqueue(w, m);
 	else
-		emit(w, s, m);
+		emit(w, s, f, m);
 }
 
 /* RFC 3262 §3: the 2xx waits while a description is not acknowledged; what has none may be overtaken. */
-bool reliable_holds(struct work *w, const struct sip_msg *m)
+static bool sdp_pending(const struct call *c)
 {
-	struct call *c = &w->call;
-	bool sdp = open_of(w) && c->open.sdp;
+	bool sdp = (c->open.rseq && !c->open.late && c->open.sdp) || offer_carried(c);
 
 	for (unsigned i = 0; i < c->nqueued; i++)
-		sdp |= c->queued[i].sdp;
-	if (!sdp) {
+		sdp |= c->queued[i].status < 200 && c->queued[i].sdp;
+	return sdp;
+}
+
+bool reliable_holds(struct work *w, const struct sip_msg *m)
+{
+	if (!sdp_pending(&w->call)) {
 		reliable_close(w);
 		return false;
 	}
@@ -248,7 +311,7 @@ void reliable_close(struct work *w)
 		if (s->state == TXN_PROCEEDING)
 			s->resend_ms = s->expire_ms = SHM_NEVER;
 	}
-	c->open.rseq = 0;
+	c->open.late = 1;
 	while (c->nqueued && c->queued[c->nqueued - 1].status < 200)
 		c->nqueued--;
 	if (c->nqueued) {
@@ -277,19 +340,31 @@ static struct txn *answered_invite(struct call *c)
 	return NULL;
 }
 
-/* The next in the queue; several 1xx, then perhaps the 2xx. */
-static void advance(struct work *w, struct txn *s)
+static struct txn *caller_invite(struct call *c)
 {
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].machine == TXN_IST && c->txn[i].flags & TXN_INITIAL)
+			return &c->txn[i];
+	return NULL;
+}
+
+/* The next in the queue; several 1xx, then perhaps the 2xx, which waits for no ringing. */
+void reliable_advance(struct work *w)
+{
+	struct txn *s, *c;
 	struct sip_msg m;
 
-	while (w->call.nqueued && !open_of(w)) {
-		struct txn *c;
+	if (reliable_has_2xx(&w->call) && !sdp_pending(&w->call))
+		reliable_close(w);
+	while (w->call.phase == CALL_SETUP && w->call.nqueued && !blocked(&w->call) && (s = caller_invite(&w->call))) {
 		if (!unqueue(w, &m))
 			continue;
 		if (m.status < 200)
-			emit(w, s, &m);
+			emit(w, s, fork_by_tag(w, m.to_tag), &m);
 		else if ((c = answered_invite(&w->call)))
 			invite_answer_now(w, c, &m);
+		else
+			call_hangup(w, CALL_END_PRACK_TIMEOUT); /* it waited so long that the callee gave up */
 	}
 }
 
@@ -315,20 +390,22 @@ void reliable_timeout(struct work *w, struct txn *s)
 
 /* ------------------------------------------------------------------------------------------ the caller's PRACK */
 
+/* RFC 3262 §3: RSeq, CSeq number and method, in the dialog of the response. */
 static struct txn *acknowledged(struct work *w, const struct sip_msg *m)
 {
-	struct call *c = &w->call;
+	struct txn *s = caller_invite(&w->call);
+	struct reliable *open = &w->call.open;
 	uint32_t rseq, number;
 	struct str method;
 
-	if (sip_rack_parse(sip_value(m, SIP_H_RACK), &rseq, &number, &method) || !str_eq(method, STR("INVITE")))
+	if (!s || !open->rseq || sip_rack_parse(sip_value(m, SIP_H_RACK), &rseq, &number, &method) || !str_eq(method, STR("INVITE")))
 		return NULL;
-	for (unsigned i = 0; i < c->ntxns; i++) {
-		struct txn *s = &c->txn[i];
-		if (s->flags & TXN_RELIABLE && s->cseq == number && c->open.rseq == rseq && c->open.tag_hash == tag_hash(w->core, m->to_tag))
-			return s;
-	}
-	return NULL;
+	return s->cseq == number && open->rseq == rseq && open->tag_hash == tag_hash(w->core, m->to_tag) ? s : NULL;
+}
+
+bool reliable_awaits(const struct work *w, const struct sip_msg *m)
+{
+	return acknowledged((struct work *)(uintptr_t)w, m) != NULL;
 }
 
 static struct txn *attempt_of(struct call *c)
@@ -339,118 +416,66 @@ static struct txn *attempt_of(struct call *c)
 	return NULL;
 }
 
-/* What is known of the callee's side, where the offer in a PRACK cannot be carried to it. */
-static void answer_known(struct work *w, struct txn *p)
+/* The caller's answer to the gateway's offer: in our PRACK that waited for it, or later in our ACK. */
+static void take_answer(struct work *w, const struct sip_msg *m, struct fork *f)
 {
-	struct leg *a = &w->call.leg[LEG_A];
-	const char *sdp = a->sdp ? shm_block(w->core->shm, a->sdp) : NULL;
+	struct txn *b = attempt_of(&w->call);
+	char text[256];
+	struct out type = OUT(text, sizeof text);
 
-	server_answer_body(w, p, 200, STR_NONE, STR("Content-Type: application/sdp\r\n"), sdp ? str_make(sdp, a->sdp_bytes) : STR_NONE);
-}
-
-/* RFC 3311: a second offer in PRACK goes on as UPDATE where the gateway's leg takes it. */
-static void carry_offer(struct work *w, const struct sip_msg *m, struct txn *p, unsigned fork)
-{
-	struct leg *b = &w->call.leg[LEG_B];
-	char buf[CALL_MESSAGE_MAX], text[512];
-	struct out lines = OUT(text, sizeof text);
-	struct txn *t;
-	struct addr to;
-	size_t n;
-
-	if (!(b->allow & 1u << SIP_UPDATE) || !(t = call_txn_new(w, true, SIP_UPDATE, LEG_B))) {
-		answer_known(w, p);
+	if (has_sdp(m)) {
+		f->answer = work_keep(w, m->body.p, m->body.n);
+		f->answer_bytes = (uint32_t)m->body.n;
+	}
+	leg_keep_sdp(w, LEG_B, m);
+	if (f->offer == OFFER_UNRELIABLE) {
+		f->offer = has_sdp(m) ? OFFER_KEPT : OFFER_UNRELIABLE;
 		return;
 	}
-	t->purpose = TXN_FOR_OFFER;
-	t->flags = TXN_HAD_OFFER;
-	t->peer = p->id;
-	p->peer = t->id;
-	t->fork = (uint8_t)fork;
-	t->cseq = leg_cseq(b, 1);
-	leg_put_contact(w, LEG_B, &lines);
-	leg_next_hop(w, LEG_B, t, &to);
-	if (make_request(w, SIP_UPDATE, LEG_B, t, out_done(&lines), STR("Content-Type: application/sdp\r\n"), m->body, buf, sizeof buf, &n))
-		w->full = true;
+	f->offer = OFFER_ANSWERED;
+	f->flags |= FORK_AGREED;
+	out_lit(&type, "Content-Type: ");
+	out_str(&type, sip_value(m, SIP_H_CONTENT_TYPE));
+	out_lit(&type, "\r\n");
+	if (b)
+		prack(w, b, (unsigned)(f - w->call.fork) + 1, f->rseq_held, type.overflow ? STR_NONE : m->body, out_done(&type));
+}
+
+static void take(struct work *w, const struct sip_msg *m, struct txn *s, struct txn *p)
+{
+	struct call *c = &w->call;
+	struct fork *f = fork_by_tag(w, m->to_tag);
+	bool sdp = c->open.sdp, answers = f && sdp && (f->offer == OFFER_RELIABLE || f->offer == OFFER_UNRELIABLE);
+
+	c->open.rseq = 0;
+	if (s->flags & TXN_RELIABLE) {
+		s->flags &= (uint16_t)~TXN_RELIABLE;
+		s->resend_ms = s->expire_ms = SHM_NEVER;
+	}
+	if (f && sdp && (!answers || has_sdp(m)))
+		f->flags |= FORK_TOLD;
+	if (answers)
+		take_answer(w, m, f);
+	if (answers || !has_sdp(m) || c->phase >= CALL_ENDING)
+		server_answer(w, p, 200, STR_NONE, STR_NONE);
 	else
-		client_start(w, t, buf, n, &to, t->listen);
-}
-
-void reliable_offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
-{
-	struct txn *p = call_txn_by_id(&w->call, c->peer);
-
-	if (!p || p->state != TXN_TRYING)
-		return;
-	if (m && m->status < 300 && m->body.n) {
-		leg_keep_sdp(w, LEG_A, m);
-		server_answer_body(w, p, 200, STR_NONE, STR("Content-Type: application/sdp\r\n"), m->body);
-	} else {
-		answer_known(w, p);
-	}
+		offer_in_prack(w, m, p, f);
+	reliable_advance(w);
 }
 
 void reliable_prack(struct work *w, const struct sip_msg *m, unsigned leg)
 {
-	struct call *c = &w->call;
-	struct txn *p, *s, *b;
-	struct fork *f;
-	bool sdp;
+	struct txn *p, *s;
 
 	if (!call_room(w, 3) || !(p = server_open(w, m, leg))) {
 		w->full = true;
 		return;
 	}
 	shm_count(w->core->self, CNT_pracks_received);
-	s = leg == LEG_A ? acknowledged(w, m) : NULL;
-	if (!s) {
-		shm_count(w->core->self, CNT_pracks_unmatched);
-		server_answer(w, p, 481, STR_NONE, STR_NONE);
+	if (leg == LEG_A && (s = acknowledged(w, m))) {
+		take(w, m, s, p);
 		return;
 	}
-	f = fork_by_tag(w, m->to_tag);
-	b = attempt_of(c);
-	sdp = c->open.sdp;
-	c->open.rseq = 0;
-	s->flags &= (uint16_t)~TXN_RELIABLE;
-	s->resend_ms = s->expire_ms = SHM_NEVER;
-	if (sdp)
-		c->flags |= CALL_SDP_DONE;
-	if (f && f->offer_open == 1 && sdp && b) {
-		f->offer_open = 2;
-		prack(w, b, (unsigned)(f - c->fork) + 1, f->rseq_theirs, m->body, STR("Content-Type: application/sdp\r\n"));
-		leg_keep_sdp(w, LEG_B, m);
-		server_answer(w, p, 200, STR_NONE, STR_NONE);
-	} else if (m->body.n) {
-		carry_offer(w, m, p, f ? (unsigned)(f - c->fork) + 1 : 0);
-	} else {
-		server_answer(w, p, 200, STR_NONE, STR_NONE);
-	}
-	advance(w, s);
-}
-
-/* ------------------------------------------------------------------------------------------ the 2xx to the caller */
-
-/* How the description of the 2xx must change for the caller's leg. */
-void reliable_shape_2xx(struct work *w, const struct sip_msg *m, struct reshape *shape)
-{
-	struct call *c = &w->call;
-	struct leg *a = &c->leg[LEG_A];
-	const char *known = a->sdp ? shm_block(w->core->shm, a->sdp) : NULL;
-
-	if (c->flags & CALL_REL_THROUGH)
-		return;
-	if (c->flags & CALL_SDP_DONE) {
-		if (!m->body.n)
-			return;
-		shape->set_body = true; /* answered already: left out; what differs follows */
-		if (!(c->flags & CALL_OFFERLESS) && known && !sdp_same(str_make(known, a->sdp_bytes), m->body)) {
-			leg_keep_sdp(w, LEG_A, m);
-			c->flags |= CALL_TELL_A;
-		}
-	} else if (!m->body.n && known && !(c->flags & CALL_OFFERLESS)) {
-		shape->set_body = true;
-		shape->body = str_make(known, a->sdp_bytes);
-		shape->type = STR("Content-Type: application/sdp\r\n");
-	}
+	shm_count(w->core->self, CNT_pracks_unmatched);
+	server_answer(w, p, 481, STR_NONE, STR_NONE);
 }

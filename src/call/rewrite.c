@@ -308,11 +308,11 @@ int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct tx
 		session_strip(&x.edit);
 		if (m->status >= 200 && m->status < 300)
 			session_answer(w, s, &lines);
-		reliable_strip(w, &x.edit, s->leg, &lines);
 		out_str(&lines, shape->lines);
 		if (shape->set_body)
 			sip_edit_body(&x.edit, shape->body, shape->type);
 	}
+	reliable_strip(w, &x.edit, s->leg, &lines);
 	if (status && status != m->status) {
 		out_lit(&first, "SIP/2.0 ");
 		out_u64(&first, status);

@@ -272,6 +272,8 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 	t->fork = c->fork;
 	t->flags = (uint16_t)((c->flags & (TXN_INITIAL | TXN_HAD_OFFER)) | TXN_RETRIED);
 	t->cseq = leg_cseq(leg, 1);
+	if (c->flags & TXN_INITIAL)
+		forks_renew(&w->call);
 	if (s)
 		s->peer = t->id;
 	c->peer = 0;
@@ -325,7 +327,7 @@ static void next(struct work *w, unsigned leg)
 	struct session *s = &w->call.leg[leg].session;
 	const struct params *p = leg_params(w, leg);
 
-	if (!s->interval_ms && p->no_timer_action == PARAMS_NO_TIMER_HANGUP) {
+	if (!s->interval_ms && p->no_timer_action == PARAMS_NO_TIMER_HANGUP && !(s->flags & SESSION_TELL)) {
 		shm_count(w->core->self, CNT_no_timer_limits);
 		call_hangup(w, CALL_END_NO_TIMER_LIMIT);
 		return;

@@ -85,6 +85,10 @@ static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway,
 	b->dialog = 0;
 	b->allow = 0;
 	b->session = (struct session){ 0 }; /* what another gateway's 422 taught is not this one's */
+	b->sdp = 0;
+	w->call.rel &= (uint8_t)~REL_USED_B;
+	forks_renew(&w->call);
+	w->call.nqueued = 0; /* what rang there rings no more */
 	w->call.flags &= (uint16_t)~CALL_OWN_ID;
 	if (gw->call_id == CONF_CALL_ID_OWN) {
 		struct str s[DIALOG_FIELDS] = { 0 };
@@ -199,10 +203,10 @@ static struct txn *caller_invite(struct call *c)
 }
 
 /* Nobody is left: the caller gets the last gateway's answer, or one of ours. */
-static void give_up(struct work *w, bool any, unsigned status, const struct sip_msg *failed)
+static void give_up(struct work *w, bool any, unsigned status, const struct sip_msg *failed, struct str lines)
 {
 	if (failed)
-		setup_refuse(w, status, CALL_BY_CALLEE, reason_of_status(status), failed, STR_NONE);
+		setup_refuse(w, status, CALL_BY_CALLEE, reason_of_status(status), failed, lines);
 	else if (status)
 		setup_refuse(w, status, CALL_BY_SERVER, CALL_END_GATEWAY_FAILED, NULL, reason_line(CALL_END_GATEWAY_FAILED));
 	else if (any)
@@ -214,7 +218,8 @@ static void give_up(struct work *w, bool any, unsigned status, const struct sip_
 void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned status, const struct sip_msg *failed)
 {
 	struct call *c = &w->call;
-	bool any = true, unfit = false, room = call_room(w, 1);
+	bool any = true, unfit = false, room = call_room(w, 1), fails_over = route_fails_over(status);
+	struct str lines = failed ? reliable_unfit(c, failed) : STR_NONE;
 	struct txn *s = caller_invite(c);
 	struct sip_fault why;
 	struct sip_msg own;
@@ -222,7 +227,7 @@ void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned s
 
 	if (status && status != 503)
 		c->flags &= (uint16_t)~CALL_ALL_503;
-	if (room && (!status || (route_fails_over(status) && !(c->flags & CALL_EARLY_MEDIA))))
+	if (room && (!status || ((fails_over || lines.n) && !(c->flags & CALL_EARLY_MEDIA))))
 		gateway = choose(w, &any, &unfit);
 	if (!invite && gateway != CALL_NO_GATEWAY) {
 		const char *bytes = shm_block(w->core->shm, c->invite);
@@ -234,7 +239,7 @@ void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned s
 		if (unfit && !status)
 			setup_refuse(w, 488, CALL_BY_SERVER, CALL_END_REJECTED, NULL, STR("Warning: 399 velador \"Gateway requires 100rel, which an INVITE without offer from this caller cannot have\"\r\n"));
 		else
-			give_up(w, any, status, failed);
+			give_up(w, any, status, failed, lines);
 		return;
 	}
 	if (status)
@@ -263,6 +268,7 @@ enum call_reason reason_of_status(unsigned status)
 void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines)
 {
 	struct txn *s = caller_invite(&w->call);
+	struct reshape shape = { .lines = lines };
 	char buf[CALL_MESSAGE_MAX];
 	size_t n;
 
@@ -272,7 +278,7 @@ void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_
 	if (response && status == 503 && (w->call.flags & (CALL_ALL_503 | CALL_EARLY_MEDIA)) != CALL_ALL_503)
 		status = 500;
 	w->call.sip_status = (uint16_t)status;
-	if (s && response && !rewrite_response(w, response, s, status, buf, sizeof buf, &n))
+	if (s && response && !rewrite_response_as(w, response, s, status, &shape, buf, sizeof buf, &n))
 		server_send(w, s, status, buf, n);
 	else if (s)
 		server_answer(w, s, status, STR_NONE, lines);
@@ -339,7 +345,7 @@ static bool admit_session(struct core *core, const struct shm_datagram *d, const
 static bool admit_reliable(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned caller)
 {
 	const struct route_gateway *gw = route_gateway(core->route, caller);
-	char text[48];
+	char text[160];
 	struct out lines = OUT(text, sizeof text);
 	unsigned status = reliable_refusal(gw ? gw->params : core->params, m, &lines);
 

@@ -175,6 +175,20 @@ static void session(struct out *o, const struct core *core, const struct call *c
 	json_time(o, s->confirmed_ms ? s->confirmed_ms + field_wall_offset_ms(core) : 0);
 }
 
+/* 100rel of a leg: what it does, the RSeq that waits for a PRACK, how many responses wait behind it. */
+static void reliable(struct out *o, const struct call *c, unsigned i)
+{
+	member_text(o, "100rel", field_100rel(c, i));
+	if (i == LEG_B)
+		return;
+	json_key(o, "rseq");
+	if (c->open.rseq && !c->open.late)
+		json_u64(o, c->open.rseq);
+	else
+		json_null(o);
+	member_u64(o, "queued", c->nqueued);
+}
+
 static void leg(struct out *o, const struct core *core, const struct call *c, unsigned i)
 {
 	const struct leg *l = &c->leg[i];
@@ -187,6 +201,7 @@ static void leg(struct out *o, const struct core *core, const struct call *c, un
 	member_text(o, "call_id", strings_get(core->shm, l->dialog, DIALOG_CALL_ID));
 	member_text(o, "target", strings_get(core->shm, l->dialog, DIALOG_TARGET));
 	session(o, core, c, i);
+	reliable(o, c, i);
 	member_u64(o, "cseq", l->cseq_local);
 	json_key(o, "transactions");
 	json_array_open(o);

@@ -173,8 +173,11 @@ static void collect(struct refs *r, const struct work *w)
 		hold(r, c->leg[i].dialog);
 		hold(r, c->leg[i].sdp);
 	}
-	for (unsigned i = 0; i < c->nforks; i++)
+	for (unsigned i = 0; i < c->nforks; i++) {
 		hold(r, c->fork[i].dialog);
+		hold(r, c->fork[i].sdp);
+		hold(r, c->fork[i].answer);
+	}
 	for (unsigned i = 0; i < c->nqueued; i++)
 		hold(r, c->queued[i].message);
 	for (unsigned i = 0; i < c->ntxns; i++) {
@@ -275,7 +278,7 @@ static void settle(struct work *w)
 	if (c->phase != CALL_ENDING || c->flags & CALL_BYE_WAITS)
 		return;
 	for (unsigned i = 0; i < c->ntxns; i++)
-		if (txn_active(&c->txn[i]) && !(c->txn[i].flags & TXN_CANCEL_WANTED))
+		if (txn_active(&c->txn[i]) && !(c->txn[i].flags & TXN_CANCEL_WANTED) && c->txn[i].purpose != TXN_FOR_PRACK)
 			return;
 	c->phase = CALL_ENDED;
 	shm_count(w->core->self, CNT_calls_ended);

@@ -40,7 +40,7 @@ enum {
 	TXN_CANCEL_WANTED = 2,  /* CANCEL waits for a provisional response (RFC 3261 §9.1) */
 	TXN_CANCELED = 4,       /* a CANCEL was sent (client) or came (server) */
 	TXN_HAD_OFFER = 8,      /* the request bore a session description */
-	TXN_HAD_SDP_1XX = 16,   /* a provisional response with a description went through */
+	TXN_NO_1XX = 16,        /* server: a re-INVITE with Require: 100rel; what we do not send reliably is not sent */
 	TXN_ACK_KEPT = 32,      /* `response` holds the ACK that answers each repeat */
 	TXN_RESENT = 64,        /* was sent again: no T1 sample (Karn) */
 	TXN_LOCAL = 128,        /* server: answered here, nothing was relayed */
@@ -75,7 +75,7 @@ struct txn {
 	uint16_t listen;        /* our listening address */
 	uint16_t t1_ms;         /* T1 in force when it started */
 	uint32_t cseq;          /* number on this leg */
-	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches */
+	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches; client, re-INVITE: last RSeq acknowledged */
 	uint64_t sent_ms;       /* first sent or received */
 	uint64_t resend_ms;     /* when the next resend is due, SHM_NEVER = none */
 	uint64_t expire_ms;     /* when the state's last timer fires, SHM_NEVER = none */

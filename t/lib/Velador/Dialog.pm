@@ -78,6 +78,12 @@ sub cancel {
 	my $last = $self->{last}{INVITE};
 	return $self->send('CANCEL', cseq => $last->{cseq}, via => $last->{via}, uri => $last->{uri}, %o);
 }
+# Acknowledges a reliable provisional response (RFC 3262 §4), in the early dialog that it belongs to.
+sub prack {
+	my ($self, $m, %o) = @_;
+	$self->learn($m);
+	return $self->send('PRACK', %o, headers => [['RAck', $m->h('RSeq') . ' ' . $m->h('CSeq')], @{ $o{headers} // [] }]);
+}
 sub bye { my ($self, %o) = @_; return $self->send('BYE', %o) }
 sub resend { my ($self, $method) = @_; return $self->{peer}->send($self->{last}{$method}{bytes}, $self->{to_addr}) }
 

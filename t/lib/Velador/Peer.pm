@@ -151,7 +151,8 @@ sub request {
 	return Velador::Message::bytes("$method $uri SIP/2.0", \@h, $o{body});
 }
 
-# Answers a request. Options: tag (To tag; made up and kept by Call-ID where the request has none), contact => 1 or a value, sdp => 1, body, type, headers, reason.
+# Answers a request. Options: tag (To tag; made up and kept by Call-ID where the request has none; '' for none), contact => 1 or a value, sdp => 1 or {options},
+# body, type, headers, reason, rseq (of a reliable provisional response).
 sub reply {
 	my ($self, $request, $status, %o) = @_;
 	my %phrase = (100 => 'Trying', 180 => 'Ringing', 181 => 'Call Is Being Forwarded', 183 => 'Session Progress', 200 => 'OK', 202 => 'Accepted', 302 => 'Moved Temporarily',
@@ -160,14 +161,15 @@ sub reply {
 	my $to = $request->h('To');
 	if ($to !~ /;\s*tag=/ && $status > 100) {
 		my $tag = $o{tag} // ($self->{tags}{ $request->call_id } //= unique());
-		$to .= ";tag=$tag";
+		$to .= ";tag=$tag" if length $tag;
 	}
 	my @h = ((map { ['Via', $_] } $request->all('Via')), (map { ['Record-Route', $_] } $request->all('Record-Route')), ['From', $request->h('From')], ['To', $to],
 		['Call-ID', $request->call_id], ['CSeq', $request->h('CSeq')]);
 	my $contact = $o{contact} // ($request->{method} =~ /^(?:INVITE|UPDATE)$/ && $status > 100 && $status < 300);
+	push @h, ['Require', '100rel'], ['RSeq', $o{rseq}] if $o{rseq};
 	push @h, ['Contact', $contact eq '1' ? '<' . $self->uri . '>' : $contact] if $contact;
 	push @h, @{ $o{headers} // [] };
-	my $body = $o{body} // ($o{sdp} ? $self->sdp : '');
+	my $body = $o{body} // ($o{sdp} ? $self->sdp(ref $o{sdp} ? %{ $o{sdp} } : ()) : '');
 	push @h, ['Content-Type', $o{type} // 'application/sdp'] if length $body;
 	return $self->send(Velador::Message::bytes("SIP/2.0 $status " . ($o{reason} // $phrase{$status} // 'Whatever'), \@h, $body), $request->{from});
 }

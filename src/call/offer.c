@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Descriptions that cross between a leg with PRACK and a leg without (RFC 3262 §5, RFC 3264, RFC 3311). What one leg offers in PRACK or UPDATE and the
+ * other cannot take now is answered here from what is known, and told to that leg after the ACK; no call ends for it. */
+#include "base/err.h"
+#include "call/call.h"
+
+enum { LINES = 1024, SDP_MAX = 8192 };
+
+#define SDP_TYPE STR("Content-Type: application/sdp\r\n")
+
+static struct str text_of(const struct work *w, shm_ref ref, uint32_t bytes)
+{
+	const char *p = ref ? shm_block(w->core->shm, ref) : NULL;
+
+	return p ? str_make(p, bytes) : STR_NONE;
+}
+
+static bool plain_sdp(const struct sip_msg *m)
+{
+	return m->body.n && str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp"));
+}
+
+/* ------------------------------------------------------------------------------------------ what an early dialog knows */
+
+static void note_sdp(struct work *w, struct fork *f, const struct sip_msg *m)
+{
+	if (!plain_sdp(m))
+		return;
+	f->sdp = work_keep(w, m->body.p, m->body.n);
+	f->sdp_bytes = (uint32_t)m->body.n;
+}
+
+void offer_note(struct work *w, struct fork *f, const struct sip_msg *m, bool reliable)
+{
+	struct call *c = &w->call;
+	struct txn *invite;
+
+	if (!has_sdp(m))
+		return;
+	note_sdp(w, f, m);
+	if (!(c->flags & CALL_OFFERLESS)) {
+		if (!reliable || f->flags & FORK_AGREED)
+			return;
+		f->flags |= FORK_AGREED;
+		for (unsigned i = 0; i < c->ntxns && !c->leg[LEG_B].sdp; i++) {
+			invite = &c->txn[i];
+			if (invite->machine == TXN_ICT && invite->flags & TXN_INITIAL && invite->peer)
+				leg_keep_offer(w, invite, invite->request, invite->request_bytes);
+		}
+	} else if (c->flags & CALL_REL_A) {
+		if (reliable && (f->offer == OFFER_NONE || f->offer == OFFER_UNRELIABLE))
+			f->offer = OFFER_RELIABLE;
+		else if (f->offer == OFFER_NONE)
+			f->offer = OFFER_UNRELIABLE;
+	}
+}
+
+/* ------------------------------------------------------------------------------------------ answers made here */
+
+/* The lines of one description from one m= line to the next; the first call gives what stands before all of them. */
+static struct str section(struct str *rest)
+{
+	size_t at = 0;
+
+	while (at < rest->n) {
+		at += str_chr(str_from(*rest, at), '\n') + 1;
+		if (at >= rest->n || str_starts(str_from(*rest, at), STR("m=")))
+			break;
+	}
+	struct str first = str_head(*rest, at);
+	*rest = str_from(*rest, at);
+	return first;
+}
+
+/* RFC 3264 §6: as many streams as the offer has; what the known description has no stream for is refused. */
+static struct str answer_to(struct str offer, struct str known, struct out *o)
+{
+	struct str theirs = offer, ours = known;
+
+	if (!known.n)
+		return sdp_refusal(offer, o);
+	section(&theirs);
+	out_str(o, section(&ours));
+	while (theirs.n) {
+		struct str stream = section(&theirs);
+		if (ours.n)
+			out_str(o, section(&ours));
+		else
+			sdp_refusal(stream, o);
+	}
+	return o->overflow ? known : out_done(o);
+}
+
+/* Answers an offer of one side's on transaction s from what is known of the other's. */
+static void answer_known(struct work *w, struct txn *s, struct str lines, struct str offer, struct str known)
+{
+	char text[SDP_MAX];
+	struct out o = OUT(text, sizeof text);
+
+	server_answer_body(w, s, 200, lines, SDP_TYPE, answer_to(offer, known, &o));
+}
+
+static struct str known_of_callee(const struct work *w, const struct fork *f)
+{
+	const struct leg *a = &w->call.leg[LEG_A];
+
+	return f && f->sdp ? text_of(w, f->sdp, f->sdp_bytes) : text_of(w, a->sdp, a->sdp_bytes);
+}
+
+/* The caller has described himself anew; the gateway does not know it yet. */
+static void caller_moved(struct work *w, const struct sip_msg *m, struct fork *f)
+{
+	if (!plain_sdp(m))
+		return;
+	if (f) {
+		f->answer = work_keep(w, m->body.p, m->body.n);
+		f->answer_bytes = (uint32_t)m->body.n;
+		f->flags |= FORK_TELL_B;
+	} else if (w->call.phase >= CALL_ANSWERED) {
+		leg_keep_sdp(w, LEG_B, m);
+		w->call.rel |= REL_TELL_B;
+	}
+	if (w->call.phase == CALL_ESTABLISHED)
+		offer_tell(w);
+}
+
+/* ------------------------------------------------------------------------------------------ a second offer in PRACK */
+
+bool offer_carried(const struct call *c)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].purpose == TXN_FOR_OFFER && txn_active(&c->txn[i]))
+			return true;
+	return false;
+}
+
+static bool takes_update(const struct call *c, unsigned leg)
+{
+	return c->leg[leg].allow & 1u << SIP_UPDATE && !(c->leg[leg].session.flags & SESSION_NO_UPDATE);
+}
+
+void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f)
+{
+	struct leg *b = &w->call.leg[LEG_B];
+	char buf[CALL_MESSAGE_MAX], text[LINES];
+	struct out lines = OUT(text, sizeof text);
+	bool agreed = f ? f->flags & FORK_AGREED : w->call.phase == CALL_ESTABLISHED;
+	struct txn *t = NULL;
+	struct addr to;
+	size_t n;
+
+	if (agreed && takes_update(&w->call, LEG_B) && plain_sdp(m))
+		t = call_txn_new(w, true, SIP_UPDATE, LEG_B);
+	if (!t) {
+		answer_known(w, p, STR_NONE, m->body, known_of_callee(w, f));
+		caller_moved(w, m, f);
+		return;
+	}
+	t->purpose = TXN_FOR_OFFER;
+	t->flags = TXN_HAD_OFFER;
+	t->peer = p->id;
+	p->peer = t->id;
+	t->fork = f ? (uint8_t)(f - w->call.fork + 1) : 0;
+	t->cseq = leg_cseq(b, 1);
+	leg_put_contact(w, LEG_B, &lines);
+	leg_next_hop(w, LEG_B, t, &to);
+	if (make_request(w, SIP_UPDATE, LEG_B, t, out_done(&lines), SDP_TYPE, m->body, buf, sizeof buf, &n))
+		w->full = true;
+	else
+		client_start(w, t, buf, n, &to, t->listen);
+}
+
+/* The gateway took the caller's offer: both sides know where they are. */
+static void carried(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *request, const struct sip_msg *m)
+{
+	txn_set_target(w, c, txn_refreshed(w, c, m));
+	leg_keep_sdp(w, LEG_A, m);
+	leg_keep_sdp(w, LEG_B, request);
+	if (!f)
+		return;
+	note_sdp(w, f, m);
+	f->answer = work_keep(w, request->body.p, request->body.n);
+	f->answer_bytes = (uint32_t)request->body.n;
+}
+
+void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	struct fork *f = c->fork && c->fork <= w->call.nforks ? &w->call.fork[c->fork - 1] : NULL;
+	const char *bytes = c->request ? shm_block(w->core->shm, c->request) : NULL;
+	struct txn *p = call_txn_by_id(&w->call, c->peer);
+	struct sip_fault why;
+	struct sip_msg request;
+
+	if (!bytes || sip_parse(&request, bytes, c->request_bytes, &why))
+		return;
+	if (p && p->state == TXN_TRYING && m && m->status < 300 && m->body.n) {
+		carried(w, c, f, &request, m);
+		server_answer_body(w, p, 200, STR_NONE, SDP_TYPE, m->body);
+	} else if (p && p->state == TXN_TRYING) {
+		answer_known(w, p, STR_NONE, request.body, known_of_callee(w, f));
+		caller_moved(w, &request, f);
+	}
+	reliable_advance(w);
+}
+
+/* ------------------------------------------------------------------------------------------ UPDATE in an early dialog */
+
+/* Whether the other leg's own offer and answer are so far that it can take this UPDATE (RFC 3311 §5.1). */
+static bool can_cross(const struct call *c, const struct fork *f, const struct sip_msg *m, unsigned to)
+{
+	bool said = c->leg[to].allow != 0, takes = takes_update(c, to);
+
+	if (!m->body.n)
+		return takes || !said;
+	if (to == LEG_A)
+		return !(f->flags & FORK_AGREED) || (f->flags & FORK_TOLD && (takes || !said));
+	return !(f->flags & FORK_TOLD) || (f->flags & FORK_AGREED && (takes || !said));
+}
+
+bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
+{
+	struct call *c = &w->call;
+	unsigned to = s->leg == LEG_A ? LEG_B : LEG_A;
+	struct fork *f = fork_find(c, tag_hash(w->core, s->leg == LEG_A ? m->to_tag : m->from_tag));
+	char text[LINES];
+	struct out lines = OUT(text, sizeof text);
+	struct str known;
+
+	if (m->method != SIP_UPDATE || c->phase != CALL_SETUP || c->flags & CALL_REL_THROUGH || !f || can_cross(c, f, m, to))
+		return false;
+	if (s->leg == LEG_B)
+		s->fork = (uint8_t)(f - c->fork + 1);
+	txn_set_target(w, s, txn_refreshed(w, s, m));
+	leg_learn(&c->leg[s->leg], m);
+	session_answer(w, s, &lines);
+	leg_put_contact(w, s->leg, &lines);
+	if (lines.overflow)
+		lines.n = 0;
+	if (!m->body.n) {
+		server_answer(w, s, 200, STR_NONE, str_make(text, lines.n));
+		return true;
+	}
+	known = s->leg == LEG_A ? known_of_callee(w, f) : f->answer ? text_of(w, f->answer, f->answer_bytes) : text_of(w, c->leg[LEG_B].sdp, c->leg[LEG_B].sdp_bytes);
+	answer_known(w, s, str_make(text, lines.n), m->body, known);
+	if (s->leg == LEG_A) {
+		caller_moved(w, m, f);
+	} else {
+		note_sdp(w, f, m);
+		if (f->flags & FORK_TOLD)
+			f->flags |= FORK_TELL_A;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------ the 2xx to the caller */
+
+/* What the early dialog agreed becomes what the legs agreed. */
+static void inherit(struct work *w, const struct fork *f)
+{
+	struct call *c = &w->call;
+
+	if (f->sdp) {
+		c->leg[LEG_A].sdp = f->sdp;
+		c->leg[LEG_A].sdp_bytes = f->sdp_bytes;
+	}
+	if (f->answer) {
+		c->leg[LEG_B].sdp = f->answer;
+		c->leg[LEG_B].sdp_bytes = f->answer_bytes;
+	}
+	if (f->flags & FORK_TELL_A)
+		c->flags |= CALL_TELL_A;
+	if (f->flags & FORK_TELL_B)
+		c->rel |= REL_TELL_B;
+}
+
+void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, struct reshape *shape)
+{
+	struct call *c = &w->call;
+	struct leg *a = &c->leg[LEG_A];
+	struct str known;
+
+	if (f)
+		inherit(w, f);
+	if (c->flags & CALL_REL_THROUGH)
+		return;
+	known = text_of(w, a->sdp, a->sdp_bytes);
+	if (f && f->flags & FORK_TOLD) {
+		c->flags |= CALL_SDP_DONE;
+		if (!plain_sdp(m))
+			return;
+		if (f->offer == OFFER_KEPT)
+			c->rel |= REL_ACK_ANSWERS;
+		shape->set_body = true; /* answered already: left out; what differs follows */
+		if (known.n && !sdp_same(known, m->body))
+			c->flags |= CALL_TELL_A;
+	} else if (!m->body.n && known.n) {
+		shape->set_body = true;
+		shape->body = known;
+		shape->type = SDP_TYPE;
+	}
+}
+
+void offer_tell(struct work *w)
+{
+	struct call *c = &w->call;
+
+	if (c->flags & CALL_TELL_A)
+		refresh_tell(w, LEG_A);
+	if (c->rel & REL_TELL_B)
+		refresh_tell(w, LEG_B);
+	c->flags &= (uint16_t)~CALL_TELL_A;
+	c->rel &= (uint8_t)~REL_TELL_B;
+}
