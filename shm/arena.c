@@ -28,9 +28,18 @@ static uint64_t summaries(uint32_t slots)
 	return (slots + SHM_BOARD_BLOCK - 1) / SHM_BOARD_BLOCK;
 }
 
+/* What a settled call with two short descriptions keeps, for each slot. A call that is being set up, changed or refreshed keeps more for a while, and so does one with long
+ * descriptions: of few calls all may do so at once, of very many only a part. A heap that is full would let no call change any more, not even end. */
+static uint64_t heap_bytes(uint32_t slots)
+{
+	enum { BASE = 16 << 20, SETTLED = 1472, BUSY = 2560, BUSY_SLOTS = 1 << 17 };
+
+	return BASE + (uint64_t)slots * SETTLED + (uint64_t)(slots < BUSY_SLOTS ? slots : BUSY_SLOTS) * BUSY;
+}
+
 static int lay_out(struct shm_header *h, const struct shm_params *params)
 {
-	uint64_t heap = params->heap_bytes ? params->heap_bytes : (16u << 20) + (uint64_t)params->slots * 1472;
+	uint64_t heap = params->heap_bytes ? params->heap_bytes : heap_bytes(params->slots);
 	uint64_t end = pages(sizeof *h);
 
 	if (params->slots < 64 || params->slots > 16u << 20 || params->workers_max < 1 || params->workers_max > 64)

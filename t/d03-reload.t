@@ -49,12 +49,13 @@ my $port = Velador::free_port();
 $v->change_ini('gateway load' => { role => 'callee', address => "127.0.0.1:$port", prefix => 5 });
 is(($v->ctl_raw('reload'))[0], 0, 'one more gateway');
 my $uas = sipp(scenario => 'uas-basic', port => $port, count => 300, timeout => 40);
-my $uac = sipp(scenario => 'uac-basic', to => $v->addr, count => 300, rate => 100, timeout => 40, args => ['-d', 200, '-s', '500', '-l', 10000]);
+my $uac = sipp(scenario => 'uac-basic', to => $v->addr, count => 300, rate => 60, timeout => 40, args => ['-d', 200, '-s', '500', '-l', 10000]);
 my $reloads = 0;
 $reloads += ($v->ctl_raw('reload'))[0] == 0 while !defined($uac->{status} = Velador::reap($uac->{pid}, 0));
 sipp_ok('300 calls under reloads', $uac, $uas) or $v->tell;
-cmp_ok($reloads, '>=', 5, "$reloads reloads during 300 calls");
-sub normal { return scalar grep { ($_->{callee_gateway} // '') eq 'load' && $_->{reason} eq 'normal' } @{ $v->records } }
-wait_for(sub { normal() >= 300 }, 20, 'the records');
-is(normal(), 300, 'each call ended as it should');
+cmp_ok($reloads, '>=', 3, "$reloads reloads during 300 calls");
+# Those of the calls before are in the file, too: it is these that are waited for.
+my $normal = sub { return scalar grep { ($_->{callee_gateway} // '') eq 'load' && $_->{reason} eq 'normal' } @{ $v->records } };
+wait_for(sub { return $normal->() >= 300 }, 20, '300 records');
+is($normal->(), 300, 'each call ended as it should');
 done_testing;

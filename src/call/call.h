@@ -458,6 +458,8 @@ struct str sdp_refusal(struct str offer, struct out *o); /* RFC 3264 §6: every 
 /* A queued 2xx goes on now; a 2xx that nobody waits for. */
 void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m);
 void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m);
+/* The session description in a message's body, which may have other parts beside it (sdp.c); empty where there is none. */
+struct str sdp_of(const struct sip_msg *m);
 /* Two descriptions but for the o= version; our re-INVITE with a description. */
 bool sdp_same(struct str a, struct str b);
 void refresh_tell(struct work *w, unsigned leg);

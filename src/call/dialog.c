@@ -273,11 +273,12 @@ void txn_set_target(struct work *w, const struct txn *t, shm_ref refreshed)
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 {
 	struct leg *l = &w->call.leg[leg];
+	struct str sdp = sdp_of(m);
 
-	if (!m->body.n || !str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp")))
+	if (!sdp.n)
 		return;
-	l->sdp = work_keep(w, m->body.p, m->body.n);
-	l->sdp_bytes = (uint32_t)m->body.n;
+	l->sdp = work_keep(w, sdp.p, sdp.n);
+	l->sdp_bytes = (uint32_t)sdp.n;
 	l->session.flags &= (uint8_t)~SESSION_TELL;
 }
 

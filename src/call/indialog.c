@@ -171,7 +171,8 @@ void indialog_release(struct work *w, bool refuse_it)
 	}
 }
 
-/* A bodyless UPDATE is a refresh and nothing else: towards a leg that takes none it ends here (RFC 3311, RFC 4028 §7.4). */
+/* A bodyless UPDATE is a refresh and nothing else: towards a leg that takes none it ends here (RFC 3311, RFC 4028 §7.4). A leg that said nothing of
+ * UPDATE is asked, and if it answers 405 or 501 its sender does not hear of that. */
 static bool ends_here(const struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	const struct leg *other = &w->call.leg[leg == LEG_A ? LEG_B : LEG_A];
@@ -181,16 +182,22 @@ static bool ends_here(const struct work *w, const struct sip_msg *m, unsigned le
 	return (other->allow && !(other->allow & 1u << SIP_UPDATE)) || other->session.flags & SESSION_NO_UPDATE;
 }
 
-static void answer_here(struct work *w, const struct sip_msg *m, struct txn *s)
+static void refreshed_here(struct work *w, struct txn *s, shm_ref target)
 {
 	char text[512];
 	struct out lines = OUT(text, sizeof text);
 
-	leg_set_dialog(w, s->leg, leg_refreshed(w, s->leg, m));
-	leg_learn(&w->call.leg[s->leg], m);
+	txn_set_target(w, s, target);
+	s->target = 0;
 	session_answer(w, s, &lines);
 	leg_put_contact(w, s->leg, &lines);
 	server_answer(w, s, 200, STR_NONE, lines.overflow ? STR_NONE : out_done(&lines));
+}
+
+static void answer_here(struct work *w, const struct sip_msg *m, struct txn *s)
+{
+	leg_learn(&w->call.leg[s->leg], m);
+	refreshed_here(w, s, txn_refreshed(w, s, m));
 }
 
 static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
@@ -313,6 +320,11 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 		return;
 	if (session_retry(w, c, request, c->request_bytes, m))
 		return;
+	if (c->method == SIP_UPDATE && !(c->flags & TXN_HAD_OFFER) && (m->status == 405 || m->status == 501)) {
+		w->call.leg[c->leg].session.flags |= SESSION_NO_UPDATE;
+		refreshed_here(w, s, s->target);
+		return;
+	}
 	if (m->status >= 200 && m->status < 300)
 		succeeded(w, c, s, m, request);
 	challenged(w, c, m);

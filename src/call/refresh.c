@@ -42,6 +42,17 @@ static bool refresh_open(const struct call *c, unsigned leg)
 	return false;
 }
 
+/* An UPDATE that was answered only absorbs repeats of its answer. The next one on its leg takes its place, so that a short interval does not make calls large. */
+static void drop_superseded(struct call *c, unsigned leg)
+{
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		struct txn *t = &c->txn[i];
+		if (t->machine == TXN_NICT && t->purpose == TXN_FOR_REFRESH && t->leg == leg && t->state == TXN_COMPLETED)
+			txn_terminate(t);
+	}
+	call_txns_sweep(c);
+}
+
 static void send_own(struct work *w, unsigned leg, enum sip_method method, enum txn_purpose purpose, struct str body)
 {
 	struct leg *l = &w->call.leg[leg];
@@ -50,6 +61,7 @@ static void send_own(struct work *w, unsigned leg, enum sip_method method, enum 
 	struct txn *t;
 	size_t n;
 
+	drop_superseded(&w->call, leg);
 	if (!call_room(w, 1) || !(t = call_txn_new(w, true, method, leg))) {
 		session_again(w, leg, 0);
 		return;
@@ -72,14 +84,17 @@ void refresh_send(struct work *w, unsigned leg)
 	struct str body = sdp ? str_make(sdp, l->sdp_bytes) : STR_NONE;
 	enum sip_method method = refresh_method(l);
 
+	bool open = refresh_open(&w->call, leg), tell = l->session.flags & SESSION_TELL;
+
+	if (!open && !tell && l->session.attempts < UINT8_MAX)
+		l->session.attempts++;
 	session_again(w, leg, 0); /* should this one fail */
-	if (refresh_open(&w->call, leg))
+	if (open)
 		return;
-	if (l->session.flags & SESSION_TELL) {
+	if (tell) {
 		send_own(w, leg, SIP_INVITE, TXN_FOR_TELL, body);
 		return;
 	}
-	l->session.attempts++;
 	shm_count(w->core->self, CNT_refreshes_sent);
 	send_own(w, leg, method, TXN_FOR_REFRESH, method == SIP_INVITE ? body : STR_NONE);
 }
@@ -125,11 +140,11 @@ static void tell_other(struct work *w, const struct txn *c, const struct sip_msg
 	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
 	struct leg *o = &w->call.leg[other];
 	const char *known = o->sdp ? shm_block(w->core->shm, o->sdp) : NULL;
+	struct str sdp = sdp_of(m);
 
-	if (!m->body.n || !known || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held ||
-	    !str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp")))
+	if (!sdp.n || !known || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
 		return;
-	if (sdp_same(str_make(known, o->sdp_bytes), m->body))
+	if (sdp_same(str_make(known, o->sdp_bytes), sdp))
 		return;
 	leg_keep_sdp(w, other, m);
 	refresh_tell(w, other);

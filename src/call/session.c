@@ -104,10 +104,13 @@ void session_agreed(struct work *w, const struct txn *c, const struct sip_msg *m
 {
 	struct session *s = &w->call.leg[c->leg].session;
 	struct session_wish got;
+	uint32_t most_s = DAY_S;
 
 	session_read(&got, m);
-	s->interval_ms = got.interval_s ? (got.interval_s < DAY_S ? got.interval_s : DAY_S) * 1000 : 0;
 	s->refresher = got.refresher == 's' ? SESSION_THEM : SESSION_US;
+	if (s->refresher == SESSION_US && c->wish.interval_s)
+		most_s = c->wish.interval_s; /* §9: no answer may raise it; where they refresh, by what they say nevertheless */
+	s->interval_ms = (got.interval_s < most_s ? got.interval_s : most_s) * 1000;
 	s->ttl_ms = leg_params(w, c->leg)->ttl_ms;
 	session_confirm(w, c->leg);
 }
@@ -228,17 +231,15 @@ void session_again(struct work *w, unsigned leg, uint64_t after_ms)
 			s->next_ms = now + p->no_timer_interval_ms;
 		return;
 	}
-	if (p->refresh_schedule == PARAMS_TAIL) {
-		if (s->expire_ms > now + 2 * AGAIN_MIN_MS)
-			s->next_ms = now + (s->expire_ms - now) / 2;
-		return;
-	}
 	early = wait_of(w, leg, 1) / 10; /* the jitter may have had us try a boundary before it came */
-	for (unsigned k = 1; (wait = wait_of(w, leg, k)); k++)
+	for (unsigned k = 1; p->refresh_schedule == PARAMS_SEGMENTS && (wait = wait_of(w, leg, k)); k++)
 		if (s->confirmed_ms + wait > now + early) {
 			s->next_ms = s->confirmed_ms + wait;
 			return;
 		}
+	/* No boundary is left, or there are none. RFC 4028 §10: no call is given up for one failure that may pass. */
+	if ((p->refresh_schedule == PARAMS_TAIL || s->attempts < 2) && s->expire_ms > now + 2 * AGAIN_MIN_MS)
+		s->next_ms = now + (s->expire_ms - now) / 2;
 }
 
 /* ------------------------------------------------------------------------------------------ 422 to a request of ours */
@@ -305,6 +306,15 @@ static bool spread(struct work *w, unsigned leg)
 	return true;
 }
 
+/* An ACK is on its way to us: no refresh may be sent until it is there, and if it stays away that ends the call (RFC 3261 §13.3.1.4). */
+static bool lacks_ack(const struct call *c)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].machine == TXN_IST && c->txn[i].state == TXN_ACCEPTED)
+			return true;
+	return false;
+}
+
 static void expired(struct work *w, unsigned leg)
 {
 	struct session *s = &w->call.leg[leg].session;
@@ -312,6 +322,10 @@ static void expired(struct work *w, unsigned leg)
 
 	if (spread(w, leg))
 		return;
+	if (lacks_ack(&w->call)) {
+		s->expire_ms = w->core->now_ms + s->interval_ms;
+		return;
+	}
 	if (grace && !(s->flags & SESSION_GRACE)) {
 		s->flags |= SESSION_GRACE;
 		s->expire_ms += grace;
@@ -322,16 +336,28 @@ static void expired(struct work *w, unsigned leg)
 	call_hangup(w, CALL_END_SESSION_EXPIRED);
 }
 
-static void next(struct work *w, unsigned leg)
+/* A leg without timer is due: whether it is asked now. The limit may be over, or the parameters may have changed since the moment was set. */
+static bool asks(struct work *w, unsigned leg)
 {
 	struct session *s = &w->call.leg[leg].session;
 	const struct params *p = leg_params(w, leg);
 
-	if (!s->interval_ms && p->no_timer_action == PARAMS_NO_TIMER_HANGUP && !(s->flags & SESSION_TELL)) {
+	if (p->no_timer_interval_ms && p->no_timer_action == PARAMS_NO_TIMER_REINVITE)
+		return true;
+	plan_without_timer(w, leg);
+	if (s->next_ms <= w->core->now_ms) {
 		shm_count(w->core->self, CNT_no_timer_limits);
 		call_hangup(w, CALL_END_NO_TIMER_LIMIT);
-		return;
 	}
+	return false;
+}
+
+static void next(struct work *w, unsigned leg)
+{
+	struct session *s = &w->call.leg[leg].session;
+
+	if (!s->interval_ms && !(s->flags & SESSION_TELL) && !asks(w, leg))
+		return;
 	if (s->next_ms < w->core->resumed_ms && spread(w, leg)) /* overdue */
 		return;
 	if (refresh_must_wait(&w->call))
