@@ -7,6 +7,7 @@
 
 enum {
 	SAFE_PASSES = 300, /* of a process after its death: enough to finish what it left */
+	SAFE_PASSES_A_SLOT = 3, /* and for a timer process to look at every object once */
 	DEPTH_MAX = 3,     /* turns within turns */
 };
 
@@ -78,7 +79,7 @@ void kill_point(struct sim *s, const char *point)
 	s->kill_at = draw(s, s->plan.kill_every);
 	if (p->passes < p->safe_until_pass)
 		return;
-	p->safe_until_pass = p->passes + SAFE_PASSES;
+	p->safe_until_pass = p->passes + SAFE_PASSES + (uint64_t)SAFE_PASSES_A_SLOT * s->plan.slots;
 	sim_say(s, "death of %d.%u at %s", (int)p->kind, p->index, point);
 	s->stats->kills++;
 	longjmp(p->death, 1);
