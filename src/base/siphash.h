@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SipHash-2-4 (Aumasson, Bernstein 2012): a keyed hash that a sender who does not know the key cannot steer.
- * Used for the call index, branch and Contact checks. Pure. */
+/* SipHash-1-3 (Aumasson, Bernstein 2012; the rounds that hash tables of other systems use): a keyed hash that a sender who does not know the key
+ * cannot steer. Used for the call index, branch and Contact checks. Pure. */
 #ifndef VELADOR_BASE_SIPHASH_H
 #define VELADOR_BASE_SIPHASH_H
 
