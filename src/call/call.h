@@ -59,6 +59,7 @@ enum {
 	CALL_REL_THROUGH = 2048,/* passthrough on both: end to end */
 	CALL_SDP_DONE = 4096,   /* the dialog that answered had told the caller its description reliably */
 	CALL_TELL_A = 8192,     /* the 2xx brought another description: the caller is told after his ACK */
+	CALL_SETTLED = 16384,   /* packed without what only a call under way needs */
 };
 
 enum {
@@ -149,7 +150,8 @@ struct queued {
 	uint16_t sdp;
 };
 
-/* What lies in the arena behind struct shm_state: this up to `fork`, then nforks forks, nqueued responses, ntxns transactions. */
+/* What lies in the arena behind struct shm_state: this up to `fork`, then nforks forks, nqueued responses, ntxns transactions. A call that is settled lies
+ * there for hours, and most calls are: what it does not need is left out. */
 struct call {
 	uint8_t phase;          /* enum call_phase */
 	uint8_t ended_by;       /* enum call_side */
@@ -168,21 +170,21 @@ struct call {
 	uint32_t answered_after_ms;
 	uint32_t ended_after_ms;
 	uint64_t setup_ms;      /* CLOCK_BOOTTIME of the INVITE */
+	uint64_t duration_limit_ms;    /* max_call_duration; SHM_NEVER */
+	uint64_t uri_hash;      /* of Request-URI and CSeq of the INVITE, for the loop check */
+	uint64_t callee_tag;    /* hash of the To tag of the dialog that answered; 0 = none yet */
+	struct leg leg[2];
+	/* from here to `fork` absent where CALL_SETTLED */
 	uint64_t setup_limit_ms;/* setup_early_hangup; SHM_NEVER */
 	uint64_t ring_limit_ms; /* ring_timeout, Timer C: set anew by each 101 to 199; SHM_NEVER */
 	uint64_t provisional_limit_ms; /* invite_timeout of the attempt under way; SHM_NEVER */
-	uint64_t duration_limit_ms;    /* max_call_duration; SHM_NEVER */
 	uint64_t seed;          /* draws the gateways' order */
-	uint64_t uri_hash;      /* of Request-URI and CSeq of the INVITE, for the loop check */
-	uint64_t callee_tag;    /* hash of the To tag of the dialog that answered; 0 = none yet */
-	shm_ref ident;          /* struct ident: strings of the record */
 	shm_ref invite;         /* the caller's INVITE as received, while a further attempt may need it */
 	uint32_t invite_bytes;
 	uint32_t held_bytes;
 	shm_ref held;           /* an endpoint's re-INVITE that waits for ours on the other leg */
 	uint64_t held_limit_ms; /* until then; SHM_NEVER = none */
 	struct reliable open;
-	struct leg leg[2];
 	struct fork fork[CALL_FORKS];
 	struct queued queued[CALL_QUEUE];
 	struct txn txn[CALL_TXNS];
@@ -193,11 +195,8 @@ enum dialog_field {
 	DIALOG_CALL_ID, DIALOG_LOCAL, DIALOG_REMOTE, /* From or To values as they stand in our requests on this leg */
 	DIALOG_TARGET,                               /* remote target URI */
 	DIALOG_ROUTES,                               /* route set: URIs in <>, comma-separated, in the order of our Route header */
+	DIALOG_DIALED, DIALOG_SENT,                  /* leg A's: user part of the Request-URI as received; as last sent, empty where it is the same */
 	DIALOG_FIELDS
-};
-enum ident_field {
-	IDENT_DIALED, IDENT_SENT, /* user parts of the Request-URI as received and as last sent */
-	IDENT_FIELDS
 };
 enum { STRINGS_MAX = 8 };
 struct strings {
@@ -323,11 +322,12 @@ int make_request(struct work *w, enum sip_method method, unsigned leg, const str
 
 /* ------------------------------------------------------------------------------------------ dialogs (dialog.c) */
 /* Leg A's dialog from the INVITE (RFC 3261 §12.1.1), leg B's from a response (§12.1.2). */
-shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str to_value);
+shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str dialed);
 shm_ref dialog_of_response(struct work *w, const struct sip_msg *response);
-/* Same dialog, another target (RFC 3261 §12.2.1.2), or another To. */
+/* Same dialog, another target (RFC 3261 §12.2.1.2), another To, another number sent. */
 shm_ref dialog_retarget(struct work *w, shm_ref dialog, struct str target);
 shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local);
+shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent);
 /* The next hop of a dialog's requests. fallback where it names no address. */
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to);
 /* Remembers what a message from a leg says of its abilities (Allow, Supported). */

@@ -57,15 +57,16 @@ static struct str target_of(const struct work *w, unsigned leg, const struct sip
 	return out_done(&o);
 }
 
-shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str to_value)
+shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str dialed)
 {
 	char routes[ROUTES_MAX], target[ADDR_TEXT + 8];
 	struct str s[DIALOG_FIELDS] = {
 		[DIALOG_CALL_ID] = invite->call_id,
-		[DIALOG_LOCAL] = to_value,
+		[DIALOG_LOCAL] = sip_value(invite, SIP_H_TO),
 		[DIALOG_REMOTE] = sip_value(invite, SIP_H_FROM),
 		[DIALOG_TARGET] = target_of(w, LEG_A, invite, target, sizeof target),
 		[DIALOG_ROUTES] = route_set(invite, false, routes, sizeof routes),
+		[DIALOG_DIALED] = dialed,
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
 }
@@ -103,6 +104,13 @@ shm_ref dialog_retarget(struct work *w, shm_ref dialog, struct str target)
 shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local)
 {
 	return with_field(w, dialog, DIALOG_LOCAL, local);
+}
+
+shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent)
+{
+	bool same = str_eq(sent, strings_get(w->core->shm, dialog, DIALOG_DIALED));
+
+	return with_field(w, dialog, DIALOG_SENT, same ? STR_NONE : sent);
 }
 
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to)

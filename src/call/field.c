@@ -43,6 +43,20 @@ struct str field_call_id(const struct shm *shm, const struct call *c)
 	return strings_get(shm, c->leg[LEG_A].dialog, DIALOG_CALL_ID);
 }
 
+struct str field_dialed(const struct shm *shm, const struct call *c)
+{
+	return strings_get(shm, c->leg[LEG_A].dialog, DIALOG_DIALED);
+}
+
+struct str field_sent(const struct shm *shm, const struct call *c)
+{
+	struct str sent = strings_get(shm, c->leg[LEG_A].dialog, DIALOG_SENT);
+
+	if (!c->ntried)
+		return STR_NONE;
+	return sent.n ? sent : field_dialed(shm, c);
+}
+
 struct str field_gateway(const struct core *core, uint16_t gateway)
 {
 	const struct route_gateway *gw;

@@ -16,6 +16,9 @@ struct str field_uri(struct str value, char *buf, size_t cap);
 struct str field_from(const struct shm *shm, const struct call *c, char *buf, size_t cap);
 struct str field_to(const struct shm *shm, const struct call *c, char *buf, size_t cap);
 struct str field_call_id(const struct shm *shm, const struct call *c);
+/* User part of the Request-URI as received; as last sent to a gateway, empty where none was tried. */
+struct str field_dialed(const struct shm *shm, const struct call *c);
+struct str field_sent(const struct shm *shm, const struct call *c);
 /* The configured name; that in the arena for one that is configured no more; empty where there is no gateway. */
 struct str field_gateway(const struct core *core, uint16_t gateway);
 /* How a leg carries reliable provisional responses: none, passthrough, offered (nothing was sent reliably yet), used. */

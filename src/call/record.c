@@ -145,8 +145,8 @@ static void print_parties(struct line *l, const struct core *core, const struct 
 	field_text(l, FIELD_call_id, field_call_id(core->shm, c));
 	field_text(l, FIELD_from, field_from(core->shm, c, uri, sizeof uri));
 	field_text(l, FIELD_to, field_to(core->shm, c, uri, sizeof uri));
-	field_text(l, FIELD_dialed, strings_get(core->shm, c->ident, IDENT_DIALED));
-	field_text(l, FIELD_sent, strings_get(core->shm, c->ident, IDENT_SENT));
+	field_text(l, FIELD_dialed, field_dialed(core->shm, c));
+	field_text(l, FIELD_sent, field_sent(core->shm, c));
 	field_text(l, FIELD_caller_gateway, field_gateway(core, a->gateway));
 	field_addr(l, FIELD_caller_addr, &a->source);
 	field_text(l, FIELD_callee_gateway, field_gateway(core, b->gateway));

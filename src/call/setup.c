@@ -112,16 +112,15 @@ static uint64_t provisional_limit(const struct work *w, const struct txn *t)
 /* The user part as it is sent, for the record. */
 static void note_sent(struct work *w, const char *bytes, size_t n)
 {
-	struct str ident[IDENT_FIELDS] = { strings_get(w->core->shm, w->call.ident, IDENT_DIALED) };
-	struct str line = str_make(bytes, n);
+	struct leg *a = &w->call.leg[LEG_A];
+	struct str line = str_make(bytes, n), sent = STR_NONE;
 	char buf[CALL_USER_MAX];
 	struct sip_uri uri;
 
 	line = str_from(line, str_chr(line, ' ') + 1);
 	if (!sip_uri_parse(&uri, str_head(line, str_chr(line, ' '))))
-		sip_uri_user(&uri, buf, sizeof buf, &ident[IDENT_SENT]);
-	if (!str_eq(ident[IDENT_SENT], strings_get(w->core->shm, w->call.ident, IDENT_SENT)))
-		w->call.ident = work_strings(w, ident, IDENT_FIELDS);
+		sip_uri_user(&uri, buf, sizeof buf, &sent);
+	a->dialog = dialog_with_sent(w, a->dialog, sent);
 }
 
 /* Counted from the caller's INVITE, however many gateways are tried. */
@@ -183,7 +182,7 @@ static bool can_offer(struct work *w, unsigned gateway, bool *unfit)
 /* The next untried gateway with room; CALL_NO_GATEWAY. *any: there is a route at all; *unfit: one was passed over for its 100rel. */
 static unsigned choose(struct work *w, bool *any, bool *unfit)
 {
-	struct str dialed = strings_get(w->core->shm, w->call.ident, IDENT_DIALED);
+	struct str dialed = strings_get(w->core->shm, w->call.leg[LEG_A].dialog, DIALOG_DIALED);
 	uint16_t list[CANDIDATES];
 	unsigned n = route_candidates(w->core->route, dialed, w->call.seed, list, CANDIDATES);
 
@@ -291,7 +290,7 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 {
 	struct call *c = &w->call;
 	struct leg *a = &c->leg[LEG_A];
-	struct str ident[IDENT_FIELDS] = { STR_NONE };
+	struct str dialed = STR_NONE;
 	char user[CALL_USER_MAX];
 	struct sip_uri uri;
 	struct txn *s;
@@ -304,13 +303,12 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	a->listen = w->datagram->listen;
 	a->remote = a->source = w->datagram->from;
 	a->cseq_remote = m->cseq;
-	a->dialog = dialog_of_invite(w, m, sip_value(m, SIP_H_TO));
+	if (!sip_uri_parse(&uri, m->uri))
+		sip_uri_user(&uri, user, sizeof user, &dialed);
+	a->dialog = dialog_of_invite(w, m, dialed);
 	dialog_next_hop(w, a->dialog, &a->source, &a->remote);
 	leg_learn(a, m);
 	reliable_begin(w, m);
-	if (!sip_uri_parse(&uri, m->uri))
-		sip_uri_user(&uri, user, sizeof user, &ident[IDENT_DIALED]);
-	c->ident = work_strings(w, ident, IDENT_FIELDS);
 	c->invite = work_keep(w, m->raw.p, m->raw.n);
 	c->invite_bytes = (uint32_t)m->raw.n;
 	if (!(s = server_open(w, m, LEG_A)))

@@ -224,8 +224,8 @@ int view_call_full(struct out *o, const struct core *core, uint32_t slot, uint32
 		return ERR_STALE;
 	json_object_open(o);
 	brief_members(o, core, &c, slot, generation);
-	member_text(o, "dialed", strings_get(core->shm, c.ident, IDENT_DIALED));
-	member_text(o, "sent", strings_get(core->shm, c.ident, IDENT_SENT));
+	member_text(o, "dialed", field_dialed(core->shm, &c));
+	member_text(o, "sent", field_sent(core->shm, &c));
 	json_key(o, "setup_at");
 	json_time(o, c.setup_ms + field_wall_offset_ms(core));
 	member_time(o, "ringing_at", core, &c, c.ringing_after_ms);

@@ -7,12 +7,27 @@
 /* A live call that waits for nothing else is looked at again this often: every object has a deadline. */
 enum { REVIEW_MS = 3600 * 1000, RECORD_RETRY_MS = 1000 };
 
+/* What a call under way has beside the rest; see struct call. */
+enum { HEAD = offsetof(struct call, setup_limit_ms), UNDER_WAY = offsetof(struct call, fork) - HEAD };
+
+static void settled(struct call *c)
+{
+	memset((char *)c + HEAD, 0, UNDER_WAY);
+	c->setup_limit_ms = c->ring_limit_ms = c->provisional_limit_ms = c->held_limit_ms = SHM_NEVER;
+}
+
 static void unpack(struct call *c, const struct shm_state *s)
 {
 	const char *p = shm_state_body(s);
-	size_t head = offsetof(struct call, fork);
+	size_t head = HEAD;
 
 	memcpy(c, p, head);
+	if (c->flags & CALL_SETTLED) {
+		settled(c);
+	} else {
+		memcpy((char *)c + HEAD, p + HEAD, UNDER_WAY);
+		head += UNDER_WAY;
+	}
 	BUG_ON(c->nforks > CALL_FORKS || c->nqueued > CALL_QUEUE || c->ntxns > CALL_TXNS);
 	p += head;
 	memcpy(c->fork, p, c->nforks * sizeof c->fork[0]);
@@ -77,11 +92,11 @@ int work_begin_new(struct work *w, struct core *core, const struct shm_datagram 
 	if (err)
 		return err;
 	start(w, core, d);
-	memset(&w->call, 0, offsetof(struct call, fork));
+	memset(&w->call, 0, HEAD);
+	settled(&w->call);
 	w->call.leg[LEG_A].gateway = w->call.leg[LEG_B].gateway = CALL_NO_GATEWAY;
 	w->call.setup_ms = core->now_ms;
-	w->call.setup_limit_ms = w->call.ring_limit_ms = w->call.provisional_limit_ms = w->call.duration_limit_ms = SHM_NEVER;
-	w->call.held_limit_ms = SHM_NEVER;
+	w->call.duration_limit_ms = SHM_NEVER;
 	w->call.next_id = 1;
 	w->key[0] = key0;
 	w->key[1] = key1;
@@ -166,7 +181,6 @@ static void collect(struct refs *r, const struct work *w)
 
 	r->n = 0;
 	r->full = false;
-	hold(r, c->ident);
 	hold(r, c->invite);
 	hold(r, c->held);
 	for (unsigned i = 0; i < 2; i++) {
@@ -240,10 +254,19 @@ static void fill_head(struct shm_state *s, const struct work *w, const struct re
 		s->gateway = (uint16_t)(c->leg[LEG_B].gateway + 1);
 }
 
+/* A call that was answered or has ended leaves out what it needed until then. */
+static size_t head_bytes(struct call *c)
+{
+	bool under_way = c->phase == CALL_SETUP || c->invite || c->held || c->open.rseq;
+
+	c->flags = (uint16_t)(under_way ? c->flags & ~CALL_SETTLED : c->flags | CALL_SETTLED);
+	return under_way ? HEAD + UNDER_WAY : HEAD;
+}
+
 static int pack(struct work *w)
 {
 	struct call *c = &w->call;
-	size_t head = offsetof(struct call, fork), bytes;
+	size_t head = head_bytes(c), bytes;
 	struct refs r;
 	shm_ref ref;
 	void *block;
