@@ -79,7 +79,8 @@ static void rebuild_slot(struct shm_self *self, uint32_t slot)
 	const struct shm_state *state = shm_payload(shm, shm_low(pub));
 	uint64_t want = state ? state->deadline_ms : SHM_NEVER;
 
-	SHM_STEP("shm.board.peeked");
+	if (state)
+		SHM_STEP("shm.board.peeked");
 	is = uatomic_read(&shm->deadlines[slot]);
 	if (want < is)
 		uatomic_cmpxchg(&shm->deadlines[slot], is, want);

@@ -159,5 +159,7 @@ int main(void)
 		shm_rcu_quiescent(self);
 	}
 	test_refused(self);
+	shm_self_free(self);
+	shm_close(shm, true);
 	return tap_done();
 }

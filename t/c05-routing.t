@@ -18,7 +18,7 @@ my $v = Velador->start(
 		light  => { address => $peer{light}->addr, prefix => 7, weight => 1 },
 		small  => { address => $peer{small}->addr, prefix => 8, max_calls => 1, priority => 1 },
 		large  => { address => $peer{short}->addr, prefix => 8, priority => 2 },
-		strips => { address => $peer{strips}->addr, prefix => '00', strip => 2, add => '+' },
+		strips => { address => "localhost:$peer{strips}{port}", prefix => '00', strip => 2, add => '+' },
 	));
 my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
 
@@ -46,7 +46,7 @@ sub goes_to {
 
 goes_to($peer{long}, '493012', 'the longest prefix wins');
 goes_to($peer{short}, '491234', 'a shorter one takes the rest');
-my ($invite, $record) = goes_to($peer{strips}, '0033123', 'digits are stripped and added');
+my ($invite, $record) = goes_to($peer{strips}, '0033123', 'digits are stripped and added; a gateway may have a name');
 like($invite->{uri}, qr/^sip:\+33123\@/, 'in the Request-URI');
 is_deeply([@$record{qw(dialed sent)}], ['0033123', '+33123'], 'and the record has both');
 

@@ -38,7 +38,7 @@ static int check_names(const struct conf *conf, const char *file, struct conf_re
 static int run(const char *file, const char *const *overrides, bool check_only)
 {
 	static struct conf_report report;
-	struct conf *conf;
+	static struct conf *conf; /* as long as the process */
 	int err = conf_read(&conf, file, overrides, &report);
 
 	if (!err && check_only)
@@ -74,12 +74,13 @@ int main(int argc, char **argv)
 		{ "print-sample", no_argument, NULL, 'S' }, { "print-man", no_argument, NULL, 'M' },
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
-	const char **overrides = calloc((size_t)argc + 1, sizeof *overrides);
+	static const char **overrides; /* as long as the process: a reload reads them again */
 	const char *file = VELADOR_CONF;
 	unsigned noverrides = 0;
 	bool check_only = false;
 	int c;
 
+	overrides = calloc((size_t)argc + 1, sizeof *overrides);
 	if (!overrides)
 		return 1;
 	while ((c = getopt_long(argc, argv, "c:o:th", options, NULL)) != -1) {
