@@ -6,7 +6,7 @@
 #include "sim.h"
 
 enum {
-	SAFE_PASSES = 300, /* of a process after its death: enough to finish what it left */
+	SAFE_PASSES = 300, SAFE_PASSES_SLOT = 4, /* of a process after its death: enough to finish what it left, and to rebuild the board */
 	DEPTH_MAX = 3,     /* turns within turns */
 };
 
@@ -78,7 +78,7 @@ void kill_point(struct sim *s, const char *point)
 	s->kill_at = draw(s, s->plan.kill_every);
 	if (p->passes < p->safe_until_pass)
 		return;
-	p->safe_until_pass = p->passes + SAFE_PASSES;
+	p->safe_until_pass = p->passes + SAFE_PASSES + (p->kind == SHM_TIMER ? SAFE_PASSES_SLOT * shm_slots(s->shm) : 0);
 	sim_say(s, "death of %d.%u at %s", (int)p->kind, p->index, point);
 	s->stats->kills++;
 	longjmp(p->death, 1);
