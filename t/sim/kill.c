@@ -6,7 +6,8 @@
 #include "sim.h"
 
 enum {
-	SAFE_PASSES = 300, SAFE_PASSES_SLOT = 4, /* of a process after its death: enough to finish what it left, and to rebuild the board */
+	SAFE_PASSES = 300, /* of a process after its death: enough to finish what it left */
+	SAFE_PASSES_A_SLOT = 3, /* and for a timer process to look at every object once */
 	DEPTH_MAX = 3,     /* turns within turns */
 };
 
@@ -78,7 +79,7 @@ void kill_point(struct sim *s, const char *point)
 	s->kill_at = draw(s, s->plan.kill_every);
 	if (p->passes < p->safe_until_pass)
 		return;
-	p->safe_until_pass = p->passes + SAFE_PASSES + (p->kind == SHM_TIMER ? SAFE_PASSES_SLOT * shm_slots(s->shm) : 0);
+	p->safe_until_pass = p->passes + SAFE_PASSES + (uint64_t)SAFE_PASSES_A_SLOT * s->plan.slots;
 	sim_say(s, "death of %d.%u at %s", (int)p->kind, p->index, point);
 	s->stats->kills++;
 	longjmp(p->death, 1);
@@ -101,4 +102,10 @@ bool kill_guard(struct sim *s, struct proc *p, void (*turn)(struct sim *, struct
 	p->inside = false;
 	s->running = outer;
 	return lived;
+}
+
+void kill_mortal(struct proc *p)
+{
+	if (p->safe_until_pass > p->passes + SAFE_PASSES)
+		p->safe_until_pass = p->passes + SAFE_PASSES;
 }

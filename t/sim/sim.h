@@ -314,6 +314,8 @@ void world_close(struct sim *s);
 void kill_open(struct sim *s);
 void kill_point(struct sim *s, const char *point);
 void kill_rearm(struct sim *s);
+/* A process that has come back to life and has no board to rebuild may soon die again. */
+void kill_mortal(struct proc *p);
 void inject_off(void);
 /* The steps of one turn, from which it may not come back. Returns false where the process died. */
 bool kill_guard(struct sim *s, struct proc *p, void (*turn)(struct sim *, struct proc *));
