@@ -193,7 +193,7 @@ struct ua {
 enum {
 	EXCUSE_CANCEL = 1, EXCUSE_BYE = 2, EXCUSE_GONE = 4, EXCUSE_NO_ACK = 8, EXCUSE_ADMIN = 16, EXCUSE_REJECT = 32,
 	EXCUSE_SILENT = 64, EXCUSE_MUTE = 128, EXCUSE_FULL = 256, /* the heap ran full: G */
-	EXCUSE_NO_PRACK = 512, EXCUSE_BUSY = 1024, EXCUSE_MODES = 2048, /* a leg cannot have what the other must have */
+	EXCUSE_NO_PRACK = 512, EXCUSE_BUSY = 1024, /* its refreshes were refused for the moment, or out of luck */
 };
 
 /* A transaction as the wire showed it. */
