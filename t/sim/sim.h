@@ -183,6 +183,8 @@ struct ua {
 	struct ua_session session;
 	struct ua_reliable rel;
 	uint32_t sdp_version;        /* of its own descriptions */
+	uint64_t known_tag;          /* whose description it was told last, */
+	uint32_t known_version;      /* and which */
 	uint64_t gone_ms;            /* when it fell silent: GONE, or mute for the first time */
 	uint64_t wake_ms;
 	struct { uint64_t at_ms; uint8_t act; } acts[UA_ACTS];
@@ -348,6 +350,8 @@ struct ua_txn *ua_txn_new(struct ua *ua, bool client, enum sip_method method, ui
 char *ua_keep(const char *bytes, uint32_t n);
 void ua_send_kept(struct ua *ua, const struct ua_txn *t, const char *bytes, uint32_t n);
 void ua_learn_target(struct ua *ua, const struct sip_msg *m);
+/* A description that it accepts. */
+void ua_learn_sdp(struct ua *ua, const struct sip_msg *m);
 struct ua *ua_new(struct sim_call *c, bool caller, const struct addr *addr);
 void ua_free(struct ua *ua);
 void ua_plan(struct ua *ua, uint64_t after_ms, enum ua_act act);
@@ -436,8 +440,9 @@ bool watch_ends_alone(const struct sim_call *c);
 uint64_t text_hash(struct str s);
 /* Whether a body names another call. */
 bool text_foreign(const struct sim_call *c, struct str body);
-/* The version in the o= line; 0 = none. */
+/* The version in the o= line, and the end that wrote it by the s= line; 0 = none. */
 uint32_t text_version(struct str body);
+uint64_t text_author(struct str body);
 uint32_t text_request(struct ua *ua, enum sip_method method, uint32_t cseq, const char *branch, bool sdp, const char *lines, char *buf, size_t cap);
 uint32_t text_response(struct ua *ua, const struct ua_txn *t, unsigned status, bool sdp, char *buf, size_t cap);
 /* CANCEL or the ACK of a refusal: same branch, URI and CSeq as the request. */

@@ -125,6 +125,16 @@ uint32_t text_response(struct ua *ua, const struct ua_txn *t, unsigned status, b
 	return done(&o);
 }
 
+uint64_t text_author(struct str body)
+{
+	for (size_t i = 0; i + 3 < body.n; i++)
+		if (memcmp(body.p + i, "\ns=", 3) == 0) {
+			struct str rest = str_from(body, i + 3);
+			return text_hash(str_trim(str_head(rest, str_chr(rest, '\n'))));
+		}
+	return 0;
+}
+
 /* The third field of the o= line. */
 uint32_t text_version(struct str body)
 {

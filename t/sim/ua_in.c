@@ -28,6 +28,25 @@ void ua_learn_target(struct ua *ua, const struct sip_msg *m)
 	ua->proxy = a;
 }
 
+void ua_learn_sdp(struct ua *ua, const struct sip_msg *m)
+{
+	uint64_t tag = text_author(m->body);
+	uint32_t version = text_version(m->body);
+
+	if (!tag || (tag == ua->known_tag && version <= ua->known_version))
+		return;
+	ua->known_tag = tag;
+	ua->known_version = version;
+}
+
+/* RFC 3264 §8: a refresh repeats what was agreed last, never what was before. */
+static void not_before(struct ua *ua, const struct sip_msg *m)
+{
+	if (text_author(m->body) == ua->known_tag && ua->known_tag && text_version(m->body) < ua->known_version)
+		sim_fail(ua->call->sim, "call %u: our re-INVITE brings description %u back after %u", ua->call->number, text_version(m->body),
+			 ua->known_version);
+}
+
 static void ack_2xx(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 {
 	char buf[UA_MESSAGE], branch[64];
@@ -74,6 +93,7 @@ static void invite_final(struct ua *ua, struct ua_txn *t, const struct sip_msg *
 	}
 	ua_learn_target(ua, m);
 	ua_session_agreed(ua, t, m);
+	ua_learn_sdp(ua, m);
 	ack_2xx(ua, t, m);
 	if (initial)
 		caller_answered(ua, m);
@@ -93,6 +113,12 @@ static void provisional(struct ua *ua, struct ua_txn *t, const struct sip_msg *m
 		ua_cancel(ua);
 }
 
+static void updated(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
+{
+	ua_session_agreed(ua, t, m);
+	ua_learn_sdp(ua, m);
+}
+
 /* Neither to an INVITE nor to a BYE. */
 static void other_final(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 {
@@ -101,7 +127,7 @@ static void other_final(struct ua *ua, struct ua_txn *t, const struct sip_msg *m
 	else if (m->status == 481 && t->method != SIP_CANCEL)
 		talk_denied(ua, t);
 	else if (t->method == SIP_UPDATE && m->status < 300)
-		ua_session_agreed(ua, t, m);
+		updated(ua, t, m);
 	else if (t->method == SIP_UPDATE)
 		ua_session_refused(ua, t, m);
 }
@@ -183,6 +209,8 @@ static void ack(struct ua *ua, const struct sip_msg *m, uint64_t branch)
 		if (k->used && !k->client && k->method == SIP_INVITE && k->cseq == m->cseq && k->status >= 200 && k->status < 300)
 			t = k;
 	}
+	if (t && t->status < 300)
+		ua_learn_sdp(ua, m);
 	if (t && t->status >= 200 && !t->done)
 		acked(ua, t, m);
 }
@@ -238,6 +266,8 @@ static void in_session(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 	bool glare = m->method == SIP_INVITE ? other_invite(ua, t) : m->body.n && offers_cross(ua, t);
 
 	ua_learn_target(ua, m);
+	if (wire_own(ua, t->branch, m->method) && m->method == SIP_INVITE)
+		not_before(ua, m);
 	if (wire_own(ua, t->branch, m->method))
 		ua_session_asked(ua, m, wire_sent_ms(ua, t->branch, m->method));
 	if (m->method == SIP_INVITE)
@@ -247,6 +277,7 @@ static void in_session(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 	} else if (!ua_session_refuses(ua, t, m)) {
 		if (m->body.n || m->method == SIP_INVITE)
 			ua->sdp_version++;
+		ua_learn_sdp(ua, m);
 		ua_answer(ua, t, 200, m->body.n || m->method == SIP_INVITE);
 	}
 }
