@@ -41,7 +41,7 @@ static void sessions(struct plan *plan, struct rng *r)
 	plan->min_se_s = plan->ttl_s < 90 ? plan->ttl_s : PICK(r, 90, 90, plan->ttl_s);
 	plan->segment = PICK(r, 2, 2, 3, 4, 5, 8, 10);
 	plan->tail = rng_permille(r, 400);
-	plan->strict = rng_permille(r, 100);
+	plan->strict = rng_permille(r, 100) && !plan->loss_permille; /* it may leave no time for a resend */
 	plan->endpoint_refreshes = rng_permille(r, 300);
 	plan->grace_s = PICK(r, 0, 0, 10, 60);
 	plan->no_timer_s = PICK(r, 7200, 7200, 1800, 300, 300, 0);

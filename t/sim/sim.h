@@ -216,7 +216,7 @@ struct drops {
 	uint64_t key;
 	unsigned count;
 };
-enum { SIM_DROPS = 1024 };
+enum { SIM_DROPS = 16384 };
 
 struct sim_call {
 	struct sim *sim;

@@ -98,6 +98,12 @@ static void sent_own(struct sim_call *c, bool callee_side, const struct sip_msg 
 	if ((m->method != SIP_INVITE && m->method != SIP_UPDATE) || !m->to_tag.n || carries(c, callee_side, m))
 		return;
 	k->own = true;
+	for (unsigned i = c->nseen - 1; i > 0; i--)
+		if (c->seen[i - 1].own && c->seen[i - 1].callee_side == callee_side) {
+			if (c->seen[i - 1].final == 422)
+				return; /* asks again at once */
+			break;
+		}
 	if (!plan->kill_every && !plan->interrupt_every && !c->over_ms)
 		nothing_open(c, m);
 }
