@@ -134,6 +134,22 @@ sub final_of { my ($method, $cseq) = @_; return sub { ($_[0]{status} // 0) >= 20
 }
 {
 	my ($a, $b) = $phone->call($carrier);
+	my $one = $a->send('INFO', body => 'x', type => 'text/plain');
+	$carrier->reply($carrier->want('INFO'), 200);
+	my $first = $phone->want('200/INFO');
+	for (1 .. 7) {
+		$a->send('INFO', body => 'x', type => 'text/plain');
+		$carrier->reply($carrier->want('INFO') // last, 200);
+		$phone->want(final_of('INFO', $a->{cseq})) or last;
+	}
+	$phone->send($one);
+	my $again = $phone->want(final_of('INFO', $first->cseq));
+	is($again && $again->{status}, 200, 'RFC3261-17.2.2 a request that comes again after more than there is room for gets the answer that it had');
+	ok($carrier->never('INFO', 0.1), 'and goes no further');
+	ok($phone->hang_up($a, $b), 'the call works');
+}
+{
+	my ($a, $b) = $phone->call($carrier);
 	$a->{last}{INVITE} = { via => $phone->via, cseq => 7, uri => $a->{target} };
 	my $was = $v->stat_of('stray_cancels');
 	$a->cancel;

@@ -25,6 +25,11 @@ for (@half) {
 	note $text;
 	my ($kills) = $text =~ /(\d+) kills/;
 	cmp_ok($kills // 0, '>', $last - $first, 'and not for want of deaths');
+	for ([refreshes => 10], [PRACKs => 1], ['fell silent' => 1]) {
+		my ($what, $least) = @$_;
+		my ($n) = $text =~ /(\d+) $what/;
+		cmp_ok($n // 0, '>', $least * ($last - $first) / 2, "nor of $what");
+	}
 }
 
 # The same seed is the same run, to the last byte sent.

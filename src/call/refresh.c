@@ -15,6 +15,8 @@ bool refresh_must_wait(const struct call *c)
 		return true;
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		const struct txn *t = &c->txn[i];
+		if (t->machine == TXN_ICT && t->flags & TXN_INITIAL && !t->peer)
+			continue; /* given up; the call came about elsewhere */
 		if (t->method == SIP_INVITE && txn_active(t) && t->state != TXN_COMPLETED)
 			return true;
 		if ((t->method == SIP_UPDATE || t->method == SIP_PRACK) && txn_is_client(t) && txn_active(t) && t->flags & TXN_HAD_OFFER)

@@ -123,14 +123,16 @@ static void note_sent(struct work *w, const char *bytes, size_t n)
 	a->dialog = dialog_with_sent(w, a->dialog, sent);
 }
 
-/* Counted from the caller's INVITE, however many gateways are tried. */
+/* Counted from the caller's INVITE, however many gateways are tried; what a gateway's ringing has put off stays so. */
 static void limits(struct work *w)
 {
 	uint32_t setup_ms = CALL_LIMIT_MS(w, setup_early_hangup_ms), ring_ms = CALL_LIMIT_MS(w, ring_timeout_ms);
 	struct call *c = &w->call;
+	uint64_t ring_limit_ms = ring_ms ? c->setup_ms + ring_ms : SHM_NEVER;
 
 	c->setup_limit_ms = setup_ms ? c->setup_ms + setup_ms : SHM_NEVER;
-	c->ring_limit_ms = ring_ms ? c->setup_ms + ring_ms : SHM_NEVER;
+	if (c->ring_limit_ms == SHM_NEVER || ring_limit_ms > c->ring_limit_ms)
+		c->ring_limit_ms = ring_limit_ms;
 }
 
 static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, struct txn *s)

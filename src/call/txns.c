@@ -27,20 +27,28 @@ static bool lacks_ack(const struct txn *t)
 	return t->machine == TXN_ICT && t->state == TXN_ACCEPTED && !(t->flags & TXN_ACK_KEPT);
 }
 
-/* Where all are taken, one that only absorbs repeats makes room. */
+/* Where all are taken, one that only absorbs repeats makes room. Nothing is lost with a client's that is no INVITE: a late response is dropped anyway. With the others
+ * goes the answer or the ACK that a repeat would get (RFC 3261 §17.2.2, §13.2.2.4): the oldest first, whose repeats will hardly come any more. */
 static bool make_room(struct call *c)
 {
+	uint64_t least = SHM_NEVER;
+	unsigned victim = c->ntxns;
+
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		const struct txn *t = &c->txn[i];
 		bool needed = t->flags & TXN_INITIAL && (t->peer || !txn_is_client(t)); /* not that of a gateway that failed */
-		if (txn_active(t) || needed || lacks_ack(t))
+		uint64_t since_ms = t->machine == TXN_NICT ? 0 : t->expire_ms - txn_absorb_ms(t->t1_ms);
+		if (txn_active(t) || needed || lacks_ack(t) || since_ms >= least)
 			continue;
-		txn_terminate(&c->txn[i]);
-		memmove(&c->txn[i], &c->txn[i + 1], (c->ntxns - i - 1u) * sizeof c->txn[0]);
-		c->ntxns--;
-		return true;
+		least = since_ms;
+		victim = i;
 	}
-	return false;
+	if (victim == c->ntxns)
+		return false;
+	txn_terminate(&c->txn[victim]);
+	memmove(&c->txn[victim], &c->txn[victim + 1], (c->ntxns - victim - 1u) * sizeof c->txn[0]);
+	c->ntxns--;
+	return true;
 }
 
 struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg)

@@ -53,13 +53,27 @@ static void plan_trouble(struct ua *ua)
 	}
 }
 
+/* What the INVITE asks for does not go together with what this gateway can. A 422 is no refusal: we are to ask again. */
+static bool refuses(struct ua *ua, struct ua_txn *invite, const struct sip_msg *m)
+{
+	if (ua_rel_refuses(ua, invite, m))
+		ua->call->excuse |= EXCUSE_REJECT;
+	else if (ua->forked || !ua_session_refuses(ua, invite, m))
+		return false;
+	ua_over(ua);
+	return true;
+}
+
 void callee_script(struct ua *ua, struct sip_msg *m)
 {
 	struct sim *s = ua->call->sim;
 	struct rng *r = &s->rng;
+	struct ua_txn *invite = ua_open_invite(ua, false);
 
 	dialog_of(ua, m);
 	ua->offered = m->body.n != 0;
+	if (!invite || refuses(ua, invite, m))
+		return;
 	if (ua->twin) {
 		ua_plan(ua, rng_below(r, 300), ACT_RING);
 		if (rng_permille(r, 300))

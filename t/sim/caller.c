@@ -47,14 +47,14 @@ static bool setup_limit_reached(const struct sim_call *c)
 void caller_refused(struct ua *ua, const struct sip_msg *m)
 {
 	struct sim_call *c = ua->call;
-	unsigned good = EXCUSE_CANCEL | EXCUSE_ADMIN | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_FULL;
+	unsigned good = EXCUSE_CANCEL | EXCUSE_ADMIN | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_FULL | EXCUSE_NO_PRACK;
 
 	ua_over(ua);
 	if (m->status == 503 && sip_first(m, SIP_H_RETRY_AFTER)) {
 		c->sim->stats->refused_full++;
 		return;
 	}
-	if (c->excuse & good || setup_limit_reached(c))
+	if (c->excuse & good || ua->cancel_wanted || setup_limit_reached(c) || ua_rel_modes_refuse(ua, m->status))
 		return;
 	if (c->answer_arrived_ms)
 		sim_fail(c->sim, "call %u was answered by a gateway, and its caller got %u", c->number, m->status);
@@ -62,10 +62,11 @@ void caller_refused(struct ua *ua, const struct sip_msg *m)
 		sim_fail(c->sim, "call %u got %u though nobody refused it", c->number, m->status);
 }
 
-void caller_answered(struct ua *ua)
+void caller_answered(struct ua *ua, const struct sip_msg *m)
 {
 	struct sim_call *c = ua->call;
 
+	ua_rel_check_2xx(ua, m);
 	ua->state = UA_TALKING;
 	c->sim->stats->answered++;
 	if (ua->cancel_wanted) {

@@ -103,3 +103,9 @@ bool kill_guard(struct sim *s, struct proc *p, void (*turn)(struct sim *, struct
 	s->running = outer;
 	return lived;
 }
+
+void kill_mortal(struct proc *p)
+{
+	if (p->safe_until_pass > p->passes + SAFE_PASSES)
+		p->safe_until_pass = p->passes + SAFE_PASSES;
+}

@@ -101,9 +101,10 @@ static void figures(const struct stats *t)
 {
 	printf("%" PRIu64 " seeds, %" PRIu64 " calls (%" PRIu64 " answered, %" PRIu64 " refused for want of room), %" PRIu64
 	       " virtual hours, %" PRIu64 " datagrams (%" PRIu64 " lost), %" PRIu64 " kills, %" PRIu64 " interruptions, %" PRIu64
-	       " deferred, %" PRIu64 " records, invariants checked %" PRIu64 " times\n",
+	       " deferred, %" PRIu64 " records, %" PRIu64 " refreshes, %" PRIu64 " PRACKs, %" PRIu64 " fell silent, invariants checked %" PRIu64
+	       " times\n",
 	       t->seeds, t->calls, t->answered, t->refused_full, t->virtual_ms / 3600000, t->packets, t->lost, t->kills, t->interruptions,
-	       t->deferred, t->records, t->checks);
+	       t->deferred, t->records, t->refreshes, t->pracks, t->silent, t->checks);
 }
 
 int main(int argc, char **argv)

@@ -55,17 +55,20 @@ static struct str after(struct str text, const char *word)
 	return STR_NONE;
 }
 
+#define LINE(text) STR_FMT(str_trim(str_head((text), str_chr((text), '\n'))))
+
 static void tell(struct sim *s, const struct addr *from, const struct addr *to, const char *bytes, uint32_t length, const char *fate)
 {
 	char text[2 * ADDR_TEXT + 8];
 	struct out o = OUT(text, sizeof text);
 	struct str all = str_make(bytes, length), cseq = after(all, "\nCSeq: "), call = after(all, "sip:a");
+	struct str rseq = after(all, "\nRSeq: "), rack = after(all, "\nRAck: "), tag = after(after(all, "\nTo: "), ";tag");
 
 	addr_print(&o, from);
 	out_lit(&o, " > ");
 	addr_print(&o, to);
-	sim_say(s, "[%.*s] %.*s %.*s | %.*s%s", STR_FMT(str_head(call, str_chr(call, '@'))), STR_FMT(out_done(&o)),
-		STR_FMT(str_trim(str_head(all, str_chr(all, '\n')))), STR_FMT(str_trim(str_head(cseq, str_chr(cseq, '\n')))), fate);
+	sim_say(s, "[%.*s] %.*s %.*s | %.*s%s%.*s%.*s to%.*s body %.*s%s", STR_FMT(str_head(call, str_chr(call, '@'))), STR_FMT(out_done(&o)),
+		LINE(str_from(all, 0)), LINE(cseq), rseq.n ? " RSeq " : rack.n ? " RAck " : "", LINE(rseq), LINE(rack), LINE(tag), LINE(after(all, "\nContent-Length: ")), fate);
 }
 
 void network_send(struct sim *s, const struct addr *from, const struct addr *to, const void *bytes, uint32_t length)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is drawn from the seed before anything happens. */
+#include "ini/params.h"
 #include "sim.h"
 
 /* splitmix64 (Steele, Lea, Flood 2014): every seed gives a good sequence, also 0, 1, 2. */
@@ -27,7 +28,32 @@ static unsigned pick(struct rng *r, const unsigned *list, unsigned n)
 	return list[rng_below(r, n)];
 }
 
+enum { OFF = PARAMS_100REL_OFF, THROUGH = PARAMS_100REL_PASSTHROUGH, SUPPORTED = PARAMS_100REL_SUPPORTED, REQUIRED = PARAMS_100REL_REQUIRED };
+
 #define PICK(r, ...) pick((r), (const unsigned[]){ __VA_ARGS__ }, sizeof((unsigned[]){ __VA_ARGS__ }) / sizeof(unsigned))
+
+/* Sessions and reliable provisional responses. Short sessions go with short talks: else a seed is all refreshes. */
+static void sessions(struct plan *plan, struct rng *r)
+{
+	enum { INTERVALS_MAX = 16 };
+
+	plan->ttl_s = PICK(r, 60, 90, 180, 600, 600, 1800);
+	plan->min_se_s = plan->ttl_s < 90 ? plan->ttl_s : PICK(r, 90, 90, plan->ttl_s);
+	plan->segment = PICK(r, 2, 2, 3, 4, 5, 8, 10);
+	plan->tail = rng_permille(r, 400);
+	plan->strict = rng_permille(r, 100) && !plan->loss_permille; /* it may leave no time for a resend */
+	plan->endpoint_refreshes = rng_permille(r, 300);
+	plan->grace_s = PICK(r, 0, 0, 10, 60);
+	plan->no_timer_s = PICK(r, 7200, 7200, 1800, 300, 300, 0);
+	plan->no_timer_hangup = rng_permille(r, 200);
+	plan->rel_callers = (uint8_t)PICK(r, OFF, OFF, THROUGH, SUPPORTED, SUPPORTED, SUPPORTED, REQUIRED);
+	for (unsigned i = 0; i < SIM_GATEWAYS_MAX; i++)
+		plan->rel_gateway[i] = (uint8_t)PICK(r, OFF, OFF, THROUGH, THROUGH, SUPPORTED, SUPPORTED, SUPPORTED, REQUIRED);
+	if (plan->tight && !plan->no_timer_s)
+		plan->no_timer_s = 300; /* a BYE may find no room, and its sender is off */
+	if (plan->talk_ms > INTERVALS_MAX * 1000 * plan->ttl_s)
+		plan->talk_ms = INTERVALS_MAX * 1000 * plan->ttl_s;
+}
 
 void plan_draw(struct plan *plan, struct rng *r, unsigned calls)
 {
@@ -54,4 +80,5 @@ void plan_draw(struct plan *plan, struct rng *r, unsigned calls)
 	};
 	if (plan->tight)
 		plan->heap_bytes = 4u << 20;
+	sessions(plan, r);
 }

@@ -237,6 +237,8 @@ static void start(struct sim *s, struct proc *p)
 	}
 	p->self = p->core.self = self;
 	p->alive = true;
+	if (p->kind != SHM_TIMER)
+		kill_mortal(p);
 	if (p->kind == SHM_RECORDER)
 		recorder_start(s, p);
 	flush(s, p);

@@ -2,7 +2,6 @@
 /* One seed: events in virtual time. Nothing here reads a clock or anything else of the machine. */
 #include <stdarg.h>
 
-#include "ini/conf.h"
 #include "sim.h"
 
 enum {
@@ -66,7 +65,7 @@ void sim_at(struct sim *s, uint64_t at_ms, enum event_kind kind, void *what)
 	}
 }
 
-static struct event pop(struct sim *s)
+struct event sim_next(struct sim *s)
 {
 	struct event top = s->events[0];
 	unsigned i = 0;
@@ -85,104 +84,6 @@ static struct event pop(struct sim *s)
 		s->events[least] = e;
 		i = least;
 	}
-}
-
-/* ---- the world */
-
-static void world_addresses(struct sim *s)
-{
-	addr_parse(&s->listen.bound, STR("10.0.0.1:5060"), 5060);
-	s->listen.advertised = s->listen.bound;
-	for (unsigned i = 0; i < SIM_CALLERS; i++) {
-		addr_parse(&s->caller_addr[i], STR("10.1.0.1:5060"), 5060);
-		s->caller_addr[i].ip[3] = (uint8_t)(i + 1);
-	}
-	for (unsigned i = 0; i < SIM_GATEWAYS_MAX; i++) {
-		addr_parse(&s->gateway_addr[i], STR("10.2.0.1:5060"), 5060);
-		s->gateway_addr[i].ip[3] = (uint8_t)(i + 1);
-	}
-}
-
-static bool world_conf(struct sim *s)
-{
-	static struct conf_report report;
-	char text[32][80];
-	const char *list[33];
-	unsigned n = 0;
-
-#define OVERRIDE(...) (snprintf(text[n], sizeof text[n], __VA_ARGS__), list[n] = text[n], n++)
-	OVERRIDE("listen.udp=10.0.0.1:5060");
-	OVERRIDE("session.max_call_duration=%u", s->plan.max_call_duration_ms / 1000);
-	OVERRIDE("session.setup_early_hangup=%u", s->plan.setup_early_hangup_ms / 1000);
-	OVERRIDE("session.ring_timeout=%u", s->plan.ring_timeout_ms / 1000);
-	OVERRIDE("gateway callers.source=10.1.0.0/24");
-	OVERRIDE("gateway callers.role=caller");
-	for (unsigned i = 0; i < s->plan.gateways; i++) {
-		OVERRIDE("gateway gw%u.address=10.2.0.%u:5060", i, i + 1);
-		OVERRIDE("gateway gw%u.role=callee", i);
-		OVERRIDE("gateway gw%u.priority=%u", i, i / 2);
-	}
-	list[n] = NULL;
-	memset(&report, 0, sizeof report);
-	if (conf_read(&s->conf, NULL, list, &report) || route_resolve(s->conf, s->shm, NULL, &report) ||
-	    route_new(&s->route, s->conf, s->shm)) {
-		conf_report_print(&report, stdout);
-		sim_fail(s, "no configuration");
-		return false;
-	}
-	return true;
-}
-
-/* The arena draws its keys from the machine; a seed must give the same ones each time. */
-static void world_keys(struct sim *s)
-{
-	struct siphash_key *index = (struct siphash_key *)(uintptr_t)shm_key_index(s->shm);
-	struct siphash_key *check = (struct siphash_key *)(uintptr_t)shm_key_check(s->shm);
-
-	*index = (struct siphash_key){ { rng_next(&s->rng), rng_next(&s->rng) } };
-	*check = (struct siphash_key){ { rng_next(&s->rng), rng_next(&s->rng) } };
-}
-
-static bool world_open(struct sim *s)
-{
-	struct shm_params params = {
-		.slots = s->plan.slots, .heap_bytes = s->plan.heap_bytes, .endpoints = 64, .workers_max = s->plan.workers,
-	};
-	uint64_t all;
-
-	if (shm_create(&s->shm, NULL, &params)) {
-		sim_fail(s, "no arena");
-		return false;
-	}
-	world_keys(s);
-	world_addresses(s);
-	if (!world_conf(s) || !proc_open(s))
-		return false;
-	shm_heap_usage(s->shm, &s->heap_idle_bytes, &all);
-	kill_open(s);
-	return true;
-}
-
-static void world_close(struct sim *s)
-{
-	inject_off();
-	if (s->shm)
-		proc_close(s);
-	while (s->nevents) {
-		struct event e = pop(s);
-		if (e.kind == EVENT_PACKET)
-			free(e.what);
-	}
-	for (unsigned i = 0; i < s->ncalls; i++)
-		if (s->calls[i])
-			call_free(s->calls[i]);
-	route_free(s->route);
-	conf_free(s->conf);
-	if (s->shm)
-		shm_close(s->shm, true);
-	free(s->calls);
-	free(s->events);
-	free(s->records);
 }
 
 /* ---- running */
@@ -242,7 +143,7 @@ static void run(struct sim *s, uint64_t until_ms)
 		if (!s->nevents && timer_ms == SHM_NEVER)
 			return;
 		if (s->nevents && s->events[0].at_ms <= timer_ms) {
-			struct event e = pop(s);
+			struct event e = sim_next(s);
 			s->now_ms = e.at_ms > s->now_ms ? e.at_ms : s->now_ms;
 			happen(s, &e);
 		} else {
@@ -276,6 +177,26 @@ static void say_counters(struct sim *s)
 			sim_say(s, "counter %s %llu", counter_name((enum counter)i), (unsigned long long)shm_counter(s->shm, (enum counter)i));
 }
 
+static void say_objects(struct sim *s)
+{
+	static struct call c;
+
+	for (uint32_t slot = 0; s->verbose && s->shm && slot < shm_slots(s->shm); slot++) {
+		if (call_load(s->shm, slot, 0, &c, NULL))
+			continue;
+		sim_say(s, "object %u: phase %u, flags %x, reason %u, %.*s", slot, c.phase, c.flags, c.reason,
+			STR_FMT(strings_get(s->shm, c.leg[LEG_A].dialog, DIALOG_CALL_ID)));
+		for (unsigned i = 0; i < 2; i++)
+			sim_say(s, "	leg %u: interval %u, refresher %u, flags %x, confirmed %lld, next %lld, expire %lld", i, c.leg[i].session.interval_ms,
+				c.leg[i].session.refresher, c.leg[i].session.flags, (long long)(c.leg[i].session.confirmed_ms - s->now_ms),
+				(long long)(c.leg[i].session.next_ms - s->now_ms), (long long)(c.leg[i].session.expire_ms - s->now_ms));
+		for (unsigned i = 0; i < c.ntxns; i++)
+			sim_say(s, "	%s %s %u of leg %u, for %u, flags %x, peer %u, resend %lld, expire %lld", txn_is_client(&c.txn[i]) ? "client" : "server",
+				sip_method_name(c.txn[i].method).p, c.txn[i].cseq, c.txn[i].leg, c.txn[i].purpose, c.txn[i].flags, c.txn[i].peer,
+				(long long)(c.txn[i].resend_ms - s->now_ms), (long long)(c.txn[i].expire_ms - s->now_ms));
+	}
+}
+
 bool sim_run(struct sim *s, uint64_t seed, unsigned calls, bool verbose, struct stats *stats)
 {
 	memset(s, 0, sizeof *s);
@@ -296,6 +217,8 @@ bool sim_run(struct sim *s, uint64_t seed, unsigned calls, bool verbose, struct 
 	stats->seeds++;
 	stats->virtual_ms += s->now_ms - START_MS;
 	say_counters(s);
+	if (s->failed)
+		say_objects(s);
 	world_close(s);
 	return !s->failed;
 }

@@ -5,7 +5,7 @@
 enum {
 	FALLBACK_MS = 60000, /* the other side hangs up so long after the one that should have */
 	SLACK_MS = 100,
-	FAIR = EXCUSE_CANCEL | EXCUSE_BYE | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ADMIN | EXCUSE_MUTE | EXCUSE_FULL,
+	FAIR = EXCUSE_CANCEL | EXCUSE_BYE | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ADMIN | EXCUSE_MUTE | EXCUSE_FULL | EXCUSE_BUSY,
 };
 
 static void plan_middle(struct ua *ua, uint32_t talk_ms)
@@ -63,12 +63,28 @@ static bool limit_reached(const struct sim_call *c)
 		s->now_ms + SLACK_MS >= c->answer_arrived_ms + s->plan.max_call_duration_ms;
 }
 
+/* The safety net as a hard limit: one leg has no timer. */
+static bool no_timer_limit_reached(const struct sim_call *c)
+{
+	const struct sim *s = c->sim;
+
+	return s->plan.no_timer_s && s->plan.no_timer_hangup && c->answer_arrived_ms &&
+		s->now_ms + SLACK_MS >= c->answer_arrived_ms + s->plan.no_timer_s * 1000ull;
+}
+
+bool talk_may_end(const struct ua *ua)
+{
+	const struct sim_call *c = ua->call;
+
+	return c->excuse & FAIR || limit_reached(c) || no_timer_limit_reached(c) || lost_the_fork(ua);
+}
+
 /* We sent a BYE to a user agent. */
 void talk_ended(struct ua *ua)
 {
 	struct sim_call *c = ua->call;
 
-	if (ua->state == UA_OVER || c->excuse & FAIR || limit_reached(c) || lost_the_fork(ua))
+	if (ua->state == UA_OVER || talk_may_end(ua))
 		return;
 	sim_fail(c->sim, "call %u was cut: BYE to its living %s", c->number, ua->caller ? "caller" : "callee");
 }
@@ -78,7 +94,7 @@ void talk_denied(struct ua *ua, const struct ua_txn *t)
 {
 	struct sim_call *c = ua->call;
 
-	if (c->excuse & FAIR || limit_reached(c) || ua->state != UA_TALKING || lost_the_fork(ua))
+	if (ua->state != UA_TALKING || talk_may_end(ua))
 		return;
 	sim_fail(c->sim, "call %u lives, and its %.*s got 481", c->number, STR_FMT(sip_method_name((enum sip_method)t->method)));
 }
@@ -99,15 +115,19 @@ void talk_unanswered(struct ua *ua, const struct ua_txn *t)
 	const char *side = ua->caller ? "caller" : "callee";
 	unsigned quiet = EXCUSE_GONE | EXCUSE_MUTE | EXCUSE_FULL;
 	bool first = t->method == SIP_INVITE && !ua->peer_tag[0];
+	/* RFC 3261 §13.2.2.4: after 64*T1 no more ends of a fork are awaited. */
+	bool too_late = ua->forked && lost_the_fork(ua) && c->answer_arrived_ms + UA_GIVE_UP_MS < c->sim->now_ms - UA_PATIENCE_MS;
 
 	if (ua->state == UA_GONE)
 		return;
 	if (t->client && (first ? !(c->excuse & EXCUSE_FULL) : !(c->excuse & (quiet | EXCUSE_SILENT))))
 		sim_fail(c->sim, "call %u: the %s's %.*s got no final answer", c->number, side, STR_FMT(name));
-	else if (!t->client && !(c->excuse & (quiet | (t->status < 300 ? EXCUSE_NO_ACK : 0))))
+	else if (!t->client && !too_late && !(c->excuse & (quiet | (t->status < 300 ? EXCUSE_NO_ACK | EXCUSE_NO_PRACK : 0))))
 		sim_fail(c->sim, "call %u: the %s's %u to INVITE got no ACK", c->number, side, t->status);
 	else if (!t->client && ua->state == UA_ANSWERED)
 		unacked(ua);
+	if (t->refresh)
+		talk_hang_up(ua); /* RFC 4028 §10 */
 	if (t->method == SIP_BYE)
 		ua_over(ua);
 }
@@ -120,6 +140,10 @@ static void initial(struct ua *ua, unsigned status, bool sdp)
 	struct ua_txn *t = ua_open_invite(ua, false);
 
 	if (!t || ua->state != UA_SETUP)
+		return;
+	if (status < 200 && ua->rel.active && ua_rel_provisional(ua, t, status, sdp))
+		return;
+	if (status >= 200 && status < 300 && ua_rel_holds(ua))
 		return;
 	if (status >= 300 && ua->forked) {
 		ua->call->excuse |= EXCUSE_SILENT;
@@ -139,7 +163,7 @@ static void initial(struct ua *ua, unsigned status, bool sdp)
 	ua_over(ua);
 }
 
-static void bye(struct ua *ua)
+void talk_hang_up(struct ua *ua)
 {
 	if (ua->state != UA_TALKING || ua->bye_sent)
 		return;
@@ -161,11 +185,13 @@ static bool all_alone(const struct ua *ua)
 
 static void gone(struct ua *ua)
 {
-	if (all_alone(ua) && !ua->call->sim->plan.max_call_duration_ms) {
-		bye(ua);
+	if (all_alone(ua) && !watch_ends_alone(ua->call)) {
+		talk_hang_up(ua);
 		return;
 	}
 	ua->call->excuse |= EXCUSE_GONE;
+	ua->gone_ms = ua->call->sim->now_ms;
+	ua->call->sim->stats->silent++;
 	ua->state = UA_GONE;
 }
 
@@ -186,7 +212,7 @@ static void in_dialog(struct ua *ua, enum sip_method method, bool offer)
 {
 	if (ua->state != UA_TALKING || ua->bye_sent)
 		return;
-	if (method == SIP_INVITE && (ua_open_invite(ua, true) || ua_open_invite(ua, false)))
+	if ((method == SIP_INVITE || offer) && (ua_open_invite(ua, true) || ua_open_invite(ua, false)))
 		return;
 	ua_send_request(ua, method, offer);
 }
@@ -196,10 +222,10 @@ void ua_do(struct ua *ua, enum ua_act act)
 	switch (act) {
 	case ACT_RING: initial(ua, 180, false); break;
 	case ACT_EARLY: initial(ua, 183, ua->offered); break;
-	case ACT_ANSWER: initial(ua, 200, true); break;
+	case ACT_ANSWER: initial(ua, 200, !ua->rel.described || ua->rel.sloppy); break;
 	case ACT_REJECT: initial(ua, ua->reject, false); break;
 	case ACT_CANCEL: ua_cancel(ua); break;
-	case ACT_BYE: bye(ua); break;
+	case ACT_BYE: talk_hang_up(ua); break;
 	case ACT_INVITE: in_dialog(ua, SIP_INVITE, true); break;
 	case ACT_INFO: in_dialog(ua, SIP_INFO, false); break;
 	case ACT_UPDATE: in_dialog(ua, SIP_UPDATE, true); break;
@@ -210,6 +236,9 @@ void ua_do(struct ua *ua, enum ua_act act)
 		break;
 	case ACT_STRAY: stray(ua); break;
 	case ACT_GONE: gone(ua); break;
+	case ACT_REFRESH: ua_session_refresh(ua); break;
+	case ACT_OVERDUE: ua_session_overdue(ua); break;
+	case ACT_PRACK: ua_rel_prack(ua); break;
 	case ACT_NONE: break;
 	}
 }
