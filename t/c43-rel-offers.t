@@ -271,6 +271,25 @@ for (
 		}
 		over(cseq => 7100);
 	}
+	invited(200);
+	$gw->reply($invite, 180, rseq => 9);
+	answers_prack();
+	$gw->reply($invite, 183, rseq => 10, sdp => { version => 51 }, headers => [$update]);
+	answers_prack();
+	$b = $gw->dialog_of($invite);
+	$b->send('UPDATE', sdp => { version => 52, port => 47004 });
+	is(version($gw->want('200/UPDATE', call_id => $d->{call_id})), 1, 'RFC3311-5.1 while the description before it still waits for its turn: answered for the caller');
+	prack(up(180));
+	my $ring = up(183);
+	is(version($ring), 51, 'who gets that one first');
+	prack($ring);
+	$gw->reply($invite, 200);
+	$o = up('200/INVITE');
+	is($o->{body}, '', 'no description in the 200');
+	ack($o);
+	my $news = told($phone);
+	like($news ? $news->{body} : '', qr/^m=audio 47004/m, 'and is told the newer one after the ACK');
+	over(cseq => 7100);
 	for my $rel (1, 0) {
 		invited($rel ? 200 : 100);
 		$gw->reply($invite, 183, sdp => { version => 51 }, headers => [$update], $rel ? (rseq => 10) : ());

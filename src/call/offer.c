@@ -181,6 +181,7 @@ static void carried(struct work *w, struct txn *c, struct fork *f, const struct 
 	note_sdp(w, f, m);
 	f->answer = work_keep(w, request->body.p, request->body.n);
 	f->answer_bytes = (uint32_t)request->body.n;
+	f->flags &= (uint8_t)~FORK_TELL_B;
 }
 
 void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
@@ -246,8 +247,7 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
 		caller_moved(w, m, f);
 	} else {
 		note_sdp(w, f, m);
-		if (f->flags & FORK_TOLD)
-			f->flags |= FORK_TELL_A;
+		f->flags |= FORK_TELL_A;
 	}
 	return true;
 }
@@ -267,7 +267,7 @@ static void inherit(struct work *w, const struct fork *f)
 		c->leg[LEG_B].sdp = f->answer;
 		c->leg[LEG_B].sdp_bytes = f->answer_bytes;
 	}
-	if (f->flags & FORK_TELL_A)
+	if (f->flags & FORK_TELL_A && f->flags & FORK_TOLD) /* else the 2xx says it */
 		c->flags |= CALL_TELL_A;
 	if (f->flags & FORK_TELL_B)
 		c->rel |= REL_TELL_B;
