@@ -336,4 +336,45 @@ for (
 	over();
 }
 $v->done_ok;
+# ---- Refreshes repeat what was agreed, in PRACK and UPDATE too.
+{
+	$v = Velador->start(plan_of(carrier => $gw->addr), reliable => { '100rel' => 'supported' }, session => { ttl => '1s', min_se => '1s' });
+	my $late = Velador::Peer->new(name => 'late', to => $v->addr);
+	my @timer = (['Supported', 'timer'], ['Session-Expires', '1;refresher=uac'], ['Require', 'timer']);
+	for my $offerless (1, 0) {
+		$d = $late->dialog;
+		$d->invite(sdp => $offerless ? 0 : 1, headers => [['Supported', '100rel, timer'], $none]);
+		$invite = $gw->want('INVITE', call_id => $d->{call_id});
+		$gw->reply($invite, 183, rseq => 10, sdp => { version => 71 }, headers => [$update]);
+		answers_prack() unless $offerless;
+		$d->prack($late->want(183, call_id => $d->{call_id}), sdp => { version => 72 });
+		if ($offerless) {
+			answers_prack();
+		} else {
+			my $u = down('UPDATE');
+			$gw->reply($u, 200, sdp => { version => 73 });
+		}
+		$late->want('200/PRACK', call_id => $d->{call_id});
+		$gw->reply($invite, 200, headers => [@timer, $none]);
+		my $ok = $late->want('200/INVITE', call_id => $d->{call_id});
+		ack($ok);
+		# Only one refresh is open at a time, on either leg first.
+		my %re;
+		Velador::wait_for(sub {
+			for my $peer ($gw, $late) {
+				my $m = $peer->want('INVITE', call_id => $d->{call_id}, timeout => 0.02, quiet => 1) or next;
+				$re{ $peer->{name} } //= $m;
+				$peer->reply($m, 200, sdp => 1, headers => [@timer, $none]);
+				$peer->want('ACK', call_id => $d->{call_id});
+			}
+			return 2 == keys %re;
+		}, 3, 'a refresh of each leg');
+		my ($a, $b) = @re{qw(late gw)};
+		is(version($b), 72, 'RFC3264-8 our refresh repeats to the gateway what the caller said in ' . ($offerless ? 'his PRACK' : 'the PRACK that went as UPDATE')) or BAIL_OUT('no refresh');
+		cmp_ok($b->cseq, '>', $invite->cseq + ($offerless ? 1 : 2), 'RFC3261-12.2.1.1 with a number above PRACK and UPDATE');
+		is(version($a), $offerless ? 71 : 73, 'and to the caller what the gateway said last');
+		ok($late->hang_up($d, $gw->dialog_of($invite)), 'the call works');
+	}
+	$v->done_ok;
+}
 done_testing;
