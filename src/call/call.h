@@ -255,7 +255,7 @@ uint16_t call_next_id(struct call *c);
 /* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
 struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg);
 /* "Contact: <…>" with our address on a leg. */
-void leg_put_contact(struct work *w, unsigned leg, struct out *lines);
+void leg_put_contact(const struct work *w, unsigned leg, struct out *lines);
 /* A request of ours once more, as transaction t: another branch and number, and our session wish. */
 int rewrite_again(struct work *w, const struct sip_msg *sent, struct txn *t, char *buf, size_t cap, size_t *n);
 /* Makes sure that n more fit; those that only absorb repeats give way. Pointers to transactions are not valid afterwards. */

@@ -5,16 +5,37 @@
 
 enum { CSEQ_FIRST_MAX = 1 << 30, SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
 
+/* Whether a name-addr holds a URI that a request can be sent to. *uri: without headers, which a Request-URI does not have (RFC 3261 §19.1.1). */
+static bool usable(struct str value, struct str *uri)
+{
+	struct sip_nameaddr na;
+	struct sip_uri u;
+
+	if (sip_nameaddr_parse(&na, value) || na.star || sip_uri_parse(&u, na.uri))
+		return false;
+	*uri = u.headers.n ? str_head(na.uri, (size_t)(u.headers.p - 1 - na.uri.p)) : na.uri;
+	return true;
+}
+
+/* The URI of a message's Contact. A response's headers were not checked when it came: what cannot be read is as good as missing. */
+static bool contact_uri(const struct sip_msg *m, struct str *uri)
+{
+	struct sip_values v = sip_values(m, SIP_H_CONTACT);
+	struct str value;
+
+	return sip_values_next(&v, &value) && usable(value, uri);
+}
+
 /* The Record-Route values as a route set: in order for a UAS (§12.1.1), reversed for a UAC (§12.1.2). */
 static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, size_t cap)
 {
 	struct sip_values v = sip_values(m, SIP_H_RECORD_ROUTE);
 	struct out o = OUT(buf, cap);
-	struct str value[ROUTES_COUNT];
+	struct str value[ROUTES_COUNT], uri;
 	unsigned n = 0;
 
 	while (n < ROUTES_COUNT && sip_values_next(&v, &value[n]))
-		n++;
+		n += usable(value[n], &uri);
 	for (unsigned i = 0; i < n; i++) {
 		if (i)
 			out_lit(&o, ", ");
@@ -23,18 +44,16 @@ static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, s
 	return o.overflow ? STR_NONE : out_done(&o);
 }
 
-/* Contact's URI; without one (sloppy peers) the address that the message came from. */
-static struct str target_of(const struct work *w, const struct sip_msg *m, char *buf, size_t cap)
+/* Contact's URI; without one (sloppy peers) the address that the message came from, or its leg's where it waited for its turn behind another. */
+static struct str target_of(const struct work *w, unsigned leg, const struct sip_msg *m, char *buf, size_t cap)
 {
-	struct sip_values v = sip_values(m, SIP_H_CONTACT);
 	struct out o = OUT(buf, cap);
-	struct sip_nameaddr na;
-	struct str value;
+	struct str uri;
 
-	if (sip_values_next(&v, &value) && !sip_nameaddr_parse(&na, value) && !na.star)
-		return na.uri;
+	if (contact_uri(m, &uri))
+		return uri;
 	out_lit(&o, "sip:");
-	addr_print(&o, &w->datagram->from);
+	addr_print(&o, w->datagram ? &w->datagram->from : &w->call.leg[leg].source);
 	return out_done(&o);
 }
 
@@ -45,7 +64,7 @@ shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct st
 		[DIALOG_CALL_ID] = invite->call_id,
 		[DIALOG_LOCAL] = to_value,
 		[DIALOG_REMOTE] = sip_value(invite, SIP_H_FROM),
-		[DIALOG_TARGET] = target_of(w, invite, target, sizeof target),
+		[DIALOG_TARGET] = target_of(w, LEG_A, invite, target, sizeof target),
 		[DIALOG_ROUTES] = route_set(invite, false, routes, sizeof routes),
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
@@ -58,7 +77,7 @@ shm_ref dialog_of_response(struct work *w, const struct sip_msg *response)
 		[DIALOG_CALL_ID] = response->call_id,
 		[DIALOG_LOCAL] = sip_value(response, SIP_H_FROM),
 		[DIALOG_REMOTE] = sip_value(response, SIP_H_TO),
-		[DIALOG_TARGET] = target_of(w, response, target, sizeof target),
+		[DIALOG_TARGET] = target_of(w, LEG_B, response, target, sizeof target),
 		[DIALOG_ROUTES] = route_set(response, true, routes, sizeof routes),
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
@@ -144,7 +163,8 @@ static struct fork *stale_fork(struct call *c)
 struct fork *fork_of(struct work *w, const struct sip_msg *response)
 {
 	struct call *c = &w->call;
-	bool contact = sip_first(response, SIP_H_CONTACT);
+	struct str uri;
+	bool contact = contact_uri(response, &uri);
 	uint32_t rseq;
 	uint64_t hash;
 	struct fork *f;
@@ -209,13 +229,9 @@ uint32_t leg_cseq(struct leg *leg, uint32_t theirs)
 
 shm_ref leg_refreshed(struct work *w, unsigned leg, const struct sip_msg *m)
 {
-	struct sip_values v = sip_values(m, SIP_H_CONTACT);
-	struct sip_nameaddr na;
-	struct str value;
+	struct str uri;
 
-	if (!sip_values_next(&v, &value) || sip_nameaddr_parse(&na, value) || na.star)
-		return 0;
-	return dialog_retarget(w, w->call.leg[leg].dialog, na.uri);
+	return contact_uri(m, &uri) ? dialog_retarget(w, w->call.leg[leg].dialog, uri) : 0;
 }
 
 void leg_set_dialog(struct work *w, unsigned leg, shm_ref dialog)
@@ -238,13 +254,9 @@ static shm_ref *dialog_of(struct call *c, const struct txn *t)
 
 shm_ref txn_refreshed(struct work *w, const struct txn *t, const struct sip_msg *m)
 {
-	struct sip_values v = sip_values(m, SIP_H_CONTACT);
-	struct sip_nameaddr na;
-	struct str value;
+	struct str uri;
 
-	if (!sip_values_next(&v, &value) || sip_nameaddr_parse(&na, value) || na.star)
-		return 0;
-	return dialog_retarget(w, *dialog_of(&w->call, t), na.uri);
+	return contact_uri(m, &uri) ? dialog_retarget(w, *dialog_of(&w->call, t), uri) : 0;
 }
 
 /* Only the target is taken: the rest of the dialog may have changed since. */

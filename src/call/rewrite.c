@@ -39,19 +39,29 @@ static void put_contact_uri(struct out *o, const struct work *w, unsigned leg)
 	addr_print(o, ours(w, w->call.leg[leg].listen));
 }
 
-static void edit_contact(struct texts *x, const struct work *w, const struct sip_msg *m, unsigned leg)
+/* The URI of each Contact becomes ours; what is no name-addr is replaced whole. needed: it opens or keeps a dialog, so there must be one. */
+static void edit_contact(struct texts *x, const struct work *w, const struct sip_msg *m, unsigned leg, bool needed, struct out *lines)
 {
 	struct sip_values v = sip_values(m, SIP_H_CONTACT);
 	struct out o = OUT(x->uri, sizeof x->uri);
 	struct sip_nameaddr na;
-	struct str value;
+	struct str value, bracketed;
+	unsigned n = 0;
 
-	if (!sip_first(m, SIP_H_CONTACT))
-		return;
+	out_lit(&o, "<");
 	put_contact_uri(&o, w, leg);
-	while (sip_values_next(&v, &value))
+	out_lit(&o, ">");
+	bracketed = out_done(&o);
+	for (; sip_values_next(&v, &value); n++) {
 		if (!sip_nameaddr_parse(&na, value) && !na.star)
-			sip_edit_replace(&x->edit, na.uri, out_done(&o));
+			sip_edit_replace(&x->edit, na.uri, str_make(bracketed.p + 1, bracketed.n - 2));
+		else
+			sip_edit_replace(&x->edit, value, bracketed);
+	}
+	if (!n && needed) {
+		sip_edit_drop_all(&x->edit, SIP_H_CONTACT);
+		leg_put_contact(w, leg, lines);
+	}
 }
 
 static void edit_number(struct texts *x, struct str value, uint32_t number, struct str method)
@@ -171,7 +181,7 @@ static void request_edits(struct texts *x, struct work *w, const struct sip_msg 
 	sip_edit_drop_all(&x->edit, SIP_H_RECORD_ROUTE);
 	put_via(lines, w, t);
 	edit_forwards(x, m, lines);
-	edit_contact(x, w, m, to);
+	edit_contact(x, w, m, to, m->method == SIP_INVITE, lines);
 	edit_number(x, sip_value(m, SIP_H_CSEQ), t->cseq, m->method_name);
 	edit_call_id(x, w, m, to);
 	if (bears_session(m->method)) {
@@ -291,7 +301,7 @@ int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct tx
 	out_str(&lines, via_lines(w, s));
 	put_record_route(w, s, status ? status : m->status, &lines);
 	if (m->status < 300 || m->status >= 400)
-		edit_contact(&x, w, m, s->leg);
+		edit_contact(&x, w, m, s->leg, s->method == SIP_INVITE && m->status > 100 && m->status < 300, &lines);
 	edit_number(&x, sip_value(m, SIP_H_CSEQ), s->cseq, cseq_method(m));
 	edit_call_id(&x, w, m, s->leg);
 	if (bears_session(s->method)) {
@@ -314,7 +324,7 @@ int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct tx
 	return write_request(&x, &lines, buf, cap, n);
 }
 
-void leg_put_contact(struct work *w, unsigned leg, struct out *lines)
+void leg_put_contact(const struct work *w, unsigned leg, struct out *lines)
 {
 	out_lit(lines, "Contact: <");
 	put_contact_uri(lines, w, leg);
