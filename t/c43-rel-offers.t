@@ -162,7 +162,7 @@ for (
 	my ($who, $user, $answer) = @$_;
 	invited($user);
 	my $rel = $user != 100;
-	$gw->reply($invite, 183, sdp => { version => 21 }, headers => [defined $answer ? $update : $none], $rel ? (rseq => 10) : ());
+	$gw->reply($invite, 183, body => $gw->sdp(version => 21) =~ s/\r\n\z//r, headers => [defined $answer ? $update : $none], $rel ? (rseq => 10) : ());
 	answers_prack() if $rel;
 	$d->prack(up(183), body => $phone->sdp(version => 22, port => 46000) . "m=video 46002 RTP/AVP 31\r\na=rtpmap:31 H261/90000\r\n");
 	if (defined $answer) {

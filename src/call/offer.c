@@ -72,6 +72,14 @@ static struct str section(struct str *rest)
 	return first;
 }
 
+/* A description may lack its last line's end. */
+static void put_section(struct out *o, struct str s)
+{
+	out_str(o, s);
+	if (s.n && s.p[s.n - 1] != '\n')
+		out_lit(o, "\r\n");
+}
+
 /* RFC 3264 §6: as many streams as the offer has; what the known description has no stream for is refused. */
 static struct str answer_to(struct str offer, struct str known, struct out *o)
 {
@@ -80,11 +88,11 @@ static struct str answer_to(struct str offer, struct str known, struct out *o)
 	if (!known.n)
 		return sdp_refusal(offer, o);
 	section(&theirs);
-	out_str(o, section(&ours));
+	put_section(o, section(&ours));
 	while (theirs.n) {
 		struct str stream = section(&theirs);
 		if (ours.n)
-			out_str(o, section(&ours));
+			put_section(o, section(&ours));
 		else
 			sdp_refusal(stream, o);
 	}
