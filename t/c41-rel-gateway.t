@@ -11,6 +11,7 @@ my $v = Velador->start(
 	plan_of(
 		carrier => { address => $gw->addr, prefix => 1, '100rel' => 'supported' },
 		brief   => { address => $gw->addr, prefix => 2, '100rel' => 'supported', give_up => '300ms', invite_timeout => '5s' },
+		hides   => { address => $gw->addr, prefix => 4, '100rel' => 'supported', call_id => 'own' },
 		plain   => { address => $gw->addr, prefix => 3 }),
 	retransmit => { t1 => '50ms', t2 => '200ms' });
 my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
@@ -75,6 +76,21 @@ sub pracks { my ($d, $s) = @_; my @m; while (my $m = $gw->want('PRACK', call_id 
 	is($bye->cseq, $invite->cseq + 3, 'RFC3261-12.2.1.1 BYE above all PRACKs') if $bye;
 	my $s = $v->stats;
 	is("$s->{pracks_sent} $s->{pracks_resent} $s->{reliable_dropped}", '2 4 3', 'counted: sent, sent again, dropped');
+}
+# A gateway's leg with a Call-ID of its own.
+{
+	my $d = $phone->dialog(user => '400');
+	$d->invite;
+	my $invite = $gw->want('INVITE');
+	isnt($invite->call_id, $d->{call_id}, 'call_id = own');
+	$gw->reply($invite, 183, rseq => 3, sdp => 1);
+	my $prack = $gw->want('PRACK');
+	is($prack ? $prack->call_id : '', $invite->call_id, 'RFC3261-12.2.1.1 PRACK has the Call-ID of its leg');
+	$gw->reply($prack, 200) if $prack;
+	ok($phone->want(183, call_id => $d->{call_id}), 'the 183 that of the other');
+	$gw->reply($invite, 486);
+	$gw->want('ACK');
+	$d->ack_failure($phone->want(486));
 }
 # Several To tags: a line of RSeq for each.
 {

@@ -58,6 +58,7 @@ my $begun = Velador::now();
 	is($first->h('Require'), '100rel', 'RFC3262-3 a 180 of a gateway that is not reliable comes reliably to a caller who can');
 	ok($first->h('RSeq') >= 1 && $first->h('RSeq') < 2**31, 'RFC3262-3 RSeq from 1 to 2^31 - 1');
 	like($first->contact_uri, qr/\@\Q@{[$v->addr]}\E/, 'RFC3262-4 with a Contact, which this gateway had not: a PRACK needs a target');
+	is(scalar($first->all('Contact')), 1, 'one of them');
 	my @again = map { status($d, 180) } 1 .. 4;
 	is(scalar(grep { $_ && $_->{raw} eq $first->{raw} } @again), 4, 'RFC3262-3 sent again, the same bytes') or BAIL_OUT('no resends');
 	my @at = map { $_->{time} } $first, @again;

@@ -162,7 +162,7 @@ for (
 	my ($who, $user, $answer) = @$_;
 	invited($user);
 	my $rel = $user != 100;
-	$gw->reply($invite, 183, sdp => { version => 21 }, headers => [defined $answer ? $update : $none], $rel ? (rseq => 10) : ());
+	$gw->reply($invite, 183, body => $gw->sdp(version => 21) =~ s/\r\n\z//r, headers => [defined $answer ? $update : $none], $rel ? (rseq => 10) : ());
 	answers_prack() if $rel;
 	$d->prack(up(183), body => $phone->sdp(version => 22, port => 46000) . "m=video 46002 RTP/AVP 31\r\na=rtpmap:31 H261/90000\r\n");
 	if (defined $answer) {
@@ -271,6 +271,25 @@ for (
 		}
 		over(cseq => 7100);
 	}
+	invited(200);
+	$gw->reply($invite, 180, rseq => 9);
+	answers_prack();
+	$gw->reply($invite, 183, rseq => 10, sdp => { version => 51 }, headers => [$update]);
+	answers_prack();
+	$b = $gw->dialog_of($invite);
+	$b->send('UPDATE', sdp => { version => 52, port => 47004 });
+	is(version($gw->want('200/UPDATE', call_id => $d->{call_id})), 1, 'RFC3311-5.1 while the description before it still waits for its turn: answered for the caller');
+	prack(up(180));
+	my $ring = up(183);
+	is(version($ring), 51, 'who gets that one first');
+	prack($ring);
+	$gw->reply($invite, 200);
+	$o = up('200/INVITE');
+	is($o->{body}, '', 'no description in the 200');
+	ack($o);
+	my $news = told($phone);
+	like($news ? $news->{body} : '', qr/^m=audio 47004/m, 'and is told the newer one after the ACK');
+	over(cseq => 7100);
 	for my $rel (1, 0) {
 		invited($rel ? 200 : 100);
 		$gw->reply($invite, 183, sdp => { version => 51 }, headers => [$update], $rel ? (rseq => 10) : ());
@@ -317,4 +336,45 @@ for (
 	over();
 }
 $v->done_ok;
+# ---- Refreshes repeat what was agreed, in PRACK and UPDATE too.
+{
+	$v = Velador->start(plan_of(carrier => $gw->addr), reliable => { '100rel' => 'supported' }, session => { ttl => '1s', min_se => '1s' });
+	my $late = Velador::Peer->new(name => 'late', to => $v->addr);
+	my @timer = (['Supported', 'timer'], ['Session-Expires', '1;refresher=uac'], ['Require', 'timer']);
+	for my $offerless (1, 0) {
+		$d = $late->dialog;
+		$d->invite(sdp => $offerless ? 0 : 1, headers => [['Supported', '100rel, timer'], $none]);
+		$invite = $gw->want('INVITE', call_id => $d->{call_id});
+		$gw->reply($invite, 183, rseq => 10, sdp => { version => 71 }, headers => [$update]);
+		answers_prack() unless $offerless;
+		$d->prack($late->want(183, call_id => $d->{call_id}), sdp => { version => 72 });
+		if ($offerless) {
+			answers_prack();
+		} else {
+			my $u = down('UPDATE');
+			$gw->reply($u, 200, sdp => { version => 73 });
+		}
+		$late->want('200/PRACK', call_id => $d->{call_id});
+		$gw->reply($invite, 200, headers => [@timer, $none]);
+		my $ok = $late->want('200/INVITE', call_id => $d->{call_id});
+		ack($ok);
+		# Only one refresh is open at a time, on either leg first.
+		my %re;
+		Velador::wait_for(sub {
+			for my $peer ($gw, $late) {
+				my $m = $peer->want('INVITE', call_id => $d->{call_id}, timeout => 0.02, quiet => 1) or next;
+				$re{ $peer->{name} } //= $m;
+				$peer->reply($m, 200, sdp => 1, headers => [@timer, $none]);
+				$peer->want('ACK', call_id => $d->{call_id});
+			}
+			return 2 == keys %re;
+		}, 3, 'a refresh of each leg');
+		my ($a, $b) = @re{qw(late gw)};
+		is(version($b), 72, 'RFC3264-8 our refresh repeats to the gateway what the caller said in ' . ($offerless ? 'his PRACK' : 'the PRACK that went as UPDATE')) or BAIL_OUT('no refresh');
+		cmp_ok($b->cseq, '>', $invite->cseq + ($offerless ? 1 : 2), 'RFC3261-12.2.1.1 with a number above PRACK and UPDATE');
+		is(version($a), $offerless ? 71 : 73, 'and to the caller what the gateway said last');
+		ok($late->hang_up($d, $gw->dialog_of($invite)), 'the call works');
+	}
+	$v->done_ok;
+}
 done_testing;

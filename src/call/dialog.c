@@ -171,7 +171,8 @@ static struct fork *stale_fork(struct call *c)
 struct fork *fork_of(struct work *w, const struct sip_msg *response)
 {
 	struct call *c = &w->call;
-	bool contact = sip_first(response, SIP_H_CONTACT);
+	struct str uri;
+	bool contact = contact_uri(response, &uri);
 	uint32_t rseq;
 	uint64_t hash;
 	struct fork *f;

@@ -265,6 +265,7 @@ static void keep_in_fork(struct work *w, const struct txn *c, const struct txn *
 	f->sdp_bytes = a->sdp_bytes;
 	f->answer = b->sdp;
 	f->answer_bytes = b->sdp_bytes;
+	f->flags &= (uint8_t)~(c->leg == LEG_B ? FORK_TELL_B : FORK_TELL_A);
 }
 
 static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m, shm_ref request)

@@ -72,6 +72,14 @@ static struct str section(struct str *rest)
 	return first;
 }
 
+/* A description may lack its last line's end. */
+static void put_section(struct out *o, struct str s)
+{
+	out_str(o, s);
+	if (s.n && s.p[s.n - 1] != '\n')
+		out_lit(o, "\r\n");
+}
+
 /* RFC 3264 §6: as many streams as the offer has; what the known description has no stream for is refused. */
 static struct str answer_to(struct str offer, struct str known, struct out *o)
 {
@@ -80,11 +88,11 @@ static struct str answer_to(struct str offer, struct str known, struct out *o)
 	if (!known.n)
 		return sdp_refusal(offer, o);
 	section(&theirs);
-	out_str(o, section(&ours));
+	put_section(o, section(&ours));
 	while (theirs.n) {
 		struct str stream = section(&theirs);
 		if (ours.n)
-			out_str(o, section(&ours));
+			put_section(o, section(&ours));
 		else
 			sdp_refusal(stream, o);
 	}
@@ -181,6 +189,7 @@ static void carried(struct work *w, struct txn *c, struct fork *f, const struct 
 	note_sdp(w, f, m);
 	f->answer = work_keep(w, request->body.p, request->body.n);
 	f->answer_bytes = (uint32_t)request->body.n;
+	f->flags &= (uint8_t)~FORK_TELL_B;
 }
 
 void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
@@ -246,8 +255,7 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
 		caller_moved(w, m, f);
 	} else {
 		note_sdp(w, f, m);
-		if (f->flags & FORK_TOLD)
-			f->flags |= FORK_TELL_A;
+		f->flags |= FORK_TELL_A;
 	}
 	return true;
 }
@@ -267,7 +275,7 @@ static void inherit(struct work *w, const struct fork *f)
 		c->leg[LEG_B].sdp = f->answer;
 		c->leg[LEG_B].sdp_bytes = f->answer_bytes;
 	}
-	if (f->flags & FORK_TELL_A)
+	if (f->flags & FORK_TELL_A && f->flags & FORK_TOLD) /* else the 2xx says it */
 		c->flags |= CALL_TELL_A;
 	if (f->flags & FORK_TELL_B)
 		c->rel |= REL_TELL_B;

@@ -199,7 +199,7 @@ static bool may_be_reliable(const struct call *c, const struct fork *f, const st
 
 static void emit(struct work *w, struct txn *s, struct fork *f, const struct sip_msg *m)
 {
-	char buf[CALL_MESSAGE_MAX], text[512];
+	char buf[CALL_MESSAGE_MAX], text[64];
 	struct out lines = OUT(text, sizeof text);
 	struct reshape shape = { .lines = STR_NONE };
 	bool reliably = may_be_reliable(&w->call, f, m);
@@ -210,8 +210,6 @@ static void emit(struct work *w, struct txn *s, struct fork *f, const struct sip
 		out_lit(&lines, "Require: 100rel\r\nRSeq: ");
 		out_u64(&lines, f->rseq_ours);
 		out_lit(&lines, "\r\n");
-		if (!sip_first(m, SIP_H_CONTACT)) /* sloppy gateways: the PRACK must have somewhere to go */
-			leg_put_contact(w, LEG_A, &lines);
 		shape.lines = out_done(&lines);
 	}
 	if (rewrite_response_as(w, m, s, 0, &shape, buf, sizeof buf, &n)) {
