@@ -45,7 +45,7 @@ static struct {
 static struct {
 	long started, established, failed, refreshes, repeats, early, late, cut, dead, dead_ended, left, strange, cseq_bad;
 	double late_max_ms, dead_max_s, early_max_ms;
-} n;
+} n = { .late_max_ms = -1e6 };
 static struct call *calls;
 static int fd[2];
 static double turn_s;
