@@ -12,8 +12,10 @@ my $v = Velador->start(
 	plan_of(
 		plain  => { prefix => '1', address => $to, ttl => '2s' },
 		slow   => { prefix => '2', address => $to, ttl => '3s' },
+		ten    => { prefix => '5', address => $to, ttl => '8s', update_segment => 10 },
 		net    => { prefix => '3', address => $to, ttl => '600s', no_timer_interval => '1s' },
 		net2   => { prefix => '4', address => $to, ttl => '600s', no_timer_interval => '1s' }),
+	'gateway limited' => { role => 'caller', source => '127.0.0.2', no_timer_interval => '3s', no_timer_action => 'hangup' },
 	session    => { ttl => '2s', no_timer_interval => '1h' },
 	retransmit => { t1 => '50ms', t2 => '400ms' });
 my $phone = Velador::Endpoint->new(name => 'phone', to => $v->addr, timer => 0);
@@ -107,6 +109,21 @@ sub after { my ($call, $n) = @_; my $m = $gw->refreshes($call)->[$n]; return $m 
 	}
 	is("@asked", 'UPDATE', 'it is asked once');
 	gone($call);
+}
+# A description that changed is told to a caller without timer, too, whatever waits for him.
+{
+	my $limited = Velador::Endpoint->new(name => 'limited', host => '127.0.0.2', to => $v->addr, timer => 0);
+	my $call = $limited->talk($gw, user => 5, callee => { update => 0 });
+	my $changed = $gw->sdp(version => 2, port => 47000);
+	$gw->on($call, sub { return [200, body => $changed] });
+	$limited->on($call, sub { 0 });
+	has($limited, $call, 1);
+	my ($told) = @{ $limited->refreshes($call) };
+	is($told ? $told->{body} : '', $changed, 'RFC3264-8 a new description is told where no_timer_action = hangup');
+	live(sub { @{ $limited->byes($call) } }, 6, 'BYE');
+	my $bye = $limited->byes($call)->[0];
+	is($v->wait_record_of($call->{call_id}, 10)->{reason}, 'no_timer_limit', 'which it does not end');
+	ok($bye && abs($bye->{time} - $call->{answered} - 3) < 0.2, 'the limit comes when it is due, neither with that nor later') or diag($bye ? $bye->{time} - $call->{answered} : 'no BYE');
 }
 # A reload that makes the safety net wider, or takes it away.
 {
