@@ -125,6 +125,24 @@ sub after { my ($call, $n) = @_; my $m = $gw->refreshes($call)->[$n]; return $m 
 	is($v->wait_record_of($call->{call_id}, 10)->{reason}, 'no_timer_limit', 'which it does not end');
 	ok($bye && abs($bye->{time} - $call->{answered} - 3) < 0.2, 'the limit comes when it is due, neither with that nor later') or diag($bye ? $bye->{time} - $call->{answered} : 'no BYE');
 }
+# One who was busy when he was to be told, and then shows that he lives, is told all the same.
+{
+	my $call = $phone->talk($gw, user => 5, callee => { update => 0 });
+	my $changed = $gw->sdp(version => 2, port => 47000);
+	my $n = 0;
+	$gw->on($call, sub { return [200, body => $changed] });
+	$phone->on($call, sub {
+		return 200 if $n++;
+		return 491;
+	});
+	has($phone, $call, 1);
+	live(sub { 0 }, 0.02);
+	$call->{caller}->send('UPDATE');
+	has($phone, $call, 2);
+	my $m = $phone->refreshes($call)->[1];
+	is($m ? $m->{body} : '', $changed, 'RFC3264-8 a telling that met glare is not forgotten when the leg is confirmed');
+	gone($call);
+}
 # A reload that makes the safety net wider, or takes it away.
 {
 	my ($wider, $off) = map { my $user = $_; $phone->talk($gw, user => $user, callee => { timer => 0 }) } 3, 4;

@@ -211,12 +211,12 @@ void session_confirm(struct work *w, unsigned leg)
 	s->flags &= (uint8_t)~(SESSION_GRACE | SESSION_SPREAD);
 	s->attempts = 0;
 	s->confirmed_ms = w->core->now_ms;
-	if (!s->interval_ms) {
+	if (s->interval_ms) {
+		s->expire_ms = s->confirmed_ms + s->interval_ms;
+		s->next_ms = s->refresher == SESSION_US ? s->confirmed_ms + jittered(w, wait_of(w, leg, 1)) : SHM_NEVER;
+	} else {
 		plan_without_timer(w, leg);
-		return;
 	}
-	s->expire_ms = s->confirmed_ms + s->interval_ms;
-	s->next_ms = s->refresher == SESSION_US ? s->confirmed_ms + jittered(w, wait_of(w, leg, 1)) : SHM_NEVER;
 	if (s->flags & SESSION_TELL)
 		s->next_ms = s->confirmed_ms + BUSY_MS;
 }
