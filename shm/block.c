@@ -153,9 +153,14 @@ static bool enter_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t ch
 	return chunk != 0;
 }
 
+static uint64_t large_limit(const struct shm *shm)
+{
+	return shm->nchunks / 4 > LARGE_CHUNKS_MIN ? shm->nchunks / 4 : LARGE_CHUNKS_MIN;
+}
+
 static bool may_grow(const struct shm *shm, unsigned class)
 {
-	uint64_t limit = shm->nchunks / 4 > LARGE_CHUNKS_MIN ? shm->nchunks / 4 : LARGE_CHUNKS_MIN;
+	uint64_t limit = large_limit(shm);
 
 	if (uatomic_read(&shm->header->chunks_assigned) >= shm->nchunks)
 		return false;
@@ -305,19 +310,46 @@ uint32_t shm_block_bytes(const struct shm *shm, shm_ref ref)
 	return shm_class_units(chunk_class(shm, shm_low(ref) / SHM_CHUNK_UNITS)) * SHM_UNIT - SHM_BLOCK_HEAD;
 }
 
+static uint64_t chunk_used_bytes(const struct shm *shm, uint32_t chunk)
+{
+	uint32_t units = shm_class_units(chunk_class(shm, chunk)), words = (SHM_CHUNK_UNITS / units + 63) / 64;
+	uint64_t blocks = 0;
+
+	for (uint32_t w = 0; w < words; w++)
+		blocks += (uint64_t)__builtin_popcountll(uatomic_read(&shm->chunk_hints[chunk].busy[w]));
+	return blocks * units * SHM_UNIT;
+}
+
+static void usage(const struct shm *shm, uint64_t *used, uint64_t *large)
+{
+	*used = *large = 0;
+	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
+		uint64_t bytes = uatomic_read(&shm->chunk_class[chunk]) ? chunk_used_bytes(shm, chunk) : 0;
+
+		*used += bytes;
+		if (bytes && shm_class_units(chunk_class(shm, chunk)) > LARGE_UNITS)
+			*large += bytes;
+	}
+}
+
 void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes)
 {
-	uint64_t used = 0;
+	uint64_t large;
 
-	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
-		uint64_t blocks = 0;
-
-		if (!uatomic_read(&shm->chunk_class[chunk]))
-			continue;
-		for (uint32_t w = 0; w < SHM_CHUNK_WORDS; w++)
-			blocks += (uint64_t)__builtin_popcountll(uatomic_read(&shm->chunk_hints[chunk].busy[w]));
-		used += blocks * shm_class_units(chunk_class(shm, chunk)) * SHM_UNIT;
-	}
-	*used_bytes = used;
+	usage(shm, used_bytes, &large);
 	*all_bytes = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES;
+}
+
+/* Calls that have begun will still grow, and more begin until the next look. */
+void shm_heap_watch(struct shm *shm)
+{
+	uint64_t used, large, all = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES;
+
+	usage(shm, &used, &large);
+	uatomic_set(&shm->header->heap_tight, used > all / 8 * 7 || large > large_limit(shm) * SHM_CHUNK_BYTES / 2);
+}
+
+bool shm_heap_tight(const struct shm *shm)
+{
+	return uatomic_read(&shm->header->heap_tight);
 }
