@@ -320,33 +320,46 @@ static uint64_t chunk_used_bytes(const struct shm *shm, uint32_t chunk)
 	return blocks * units * SHM_UNIT;
 }
 
-static void usage(const struct shm *shm, uint64_t *used, uint64_t *large)
+struct usage {
+	uint64_t used, large;   /* bytes of all blocks taken, and of the large ones */
+	uint64_t last_resort;   /* bytes that blocks of the largest class, in which every size finds room, may still take */
+};
+
+static struct usage usage_of(const struct shm *shm)
 {
-	*used = *large = 0;
+	struct usage u = { .last_resort = 0 };
+	uint64_t large_chunks = 0;
+
 	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
 		uint64_t bytes = uatomic_read(&shm->chunk_class[chunk]) ? chunk_used_bytes(shm, chunk) : 0;
+		unsigned class = chunk_class(shm, chunk);
 
-		*used += bytes;
-		if (bytes && shm_class_units(chunk_class(shm, chunk)) > LARGE_UNITS)
-			*large += bytes;
+		u.used += bytes;
+		if (class >= SHM_CLASSES || shm_class_units(class) <= LARGE_UNITS)
+			continue;
+		u.large += bytes;
+		large_chunks++;
+		if (class == SHM_CLASSES - 1)
+			u.last_resort += SHM_CHUNK_BYTES - bytes;
 	}
+	if (large_chunks < large_limit(shm))
+		u.last_resort += (large_limit(shm) - large_chunks) * SHM_CHUNK_BYTES;
+	return u;
 }
 
 void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes)
 {
-	uint64_t large;
-
-	usage(shm, used_bytes, &large);
+	*used_bytes = usage_of(shm).used;
 	*all_bytes = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES;
 }
 
 /* Calls that have begun will still grow, and more begin until the next look. */
 void shm_heap_watch(struct shm *shm)
 {
-	uint64_t used, large, all = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES;
+	uint64_t all = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES, large = large_limit(shm) * SHM_CHUNK_BYTES;
+	struct usage u = usage_of(shm);
 
-	usage(shm, &used, &large);
-	uatomic_set(&shm->header->heap_tight, used > all / 8 * 7 || large > large_limit(shm) * SHM_CHUNK_BYTES / 2);
+	uatomic_set(&shm->header->heap_tight, u.used > all / 8 * 7 || u.large > large / 2 || u.last_resort < large / 4);
 }
 
 bool shm_heap_tight(const struct shm *shm)
