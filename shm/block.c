@@ -153,9 +153,14 @@ static bool enter_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t ch
 	return chunk != 0;
 }
 
+static uint64_t large_limit(const struct shm *shm)
+{
+	return shm->nchunks / 4 > LARGE_CHUNKS_MIN ? shm->nchunks / 4 : LARGE_CHUNKS_MIN;
+}
+
 static bool may_grow(const struct shm *shm, unsigned class)
 {
-	uint64_t limit = shm->nchunks / 4 > LARGE_CHUNKS_MIN ? shm->nchunks / 4 : LARGE_CHUNKS_MIN;
+	uint64_t limit = large_limit(shm);
 
 	if (uatomic_read(&shm->header->chunks_assigned) >= shm->nchunks)
 		return false;
@@ -305,19 +310,59 @@ uint32_t shm_block_bytes(const struct shm *shm, shm_ref ref)
 	return shm_class_units(chunk_class(shm, shm_low(ref) / SHM_CHUNK_UNITS)) * SHM_UNIT - SHM_BLOCK_HEAD;
 }
 
-void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes)
+static uint64_t chunk_used_bytes(const struct shm *shm, uint32_t chunk)
 {
-	uint64_t used = 0;
+	uint32_t units = shm_class_units(chunk_class(shm, chunk)), words = (SHM_CHUNK_UNITS / units + 63) / 64;
+	uint64_t blocks = 0;
+
+	for (uint32_t w = 0; w < words; w++)
+		blocks += (uint64_t)__builtin_popcountll(uatomic_read(&shm->chunk_hints[chunk].busy[w]));
+	return blocks * units * SHM_UNIT;
+}
+
+struct usage {
+	uint64_t used, large;   /* bytes of all blocks taken, and of the large ones */
+	uint64_t last_resort;   /* bytes that blocks of the largest class, in which every size finds room, may still take */
+};
+
+static struct usage usage_of(const struct shm *shm)
+{
+	struct usage u = { .last_resort = 0 };
+	uint64_t large_chunks = 0;
 
 	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
-		uint64_t blocks = 0;
+		uint64_t bytes = uatomic_read(&shm->chunk_class[chunk]) ? chunk_used_bytes(shm, chunk) : 0;
+		unsigned class = chunk_class(shm, chunk);
 
-		if (!uatomic_read(&shm->chunk_class[chunk]))
+		u.used += bytes;
+		if (class >= SHM_CLASSES || shm_class_units(class) <= LARGE_UNITS)
 			continue;
-		for (uint32_t w = 0; w < SHM_CHUNK_WORDS; w++)
-			blocks += (uint64_t)__builtin_popcountll(uatomic_read(&shm->chunk_hints[chunk].busy[w]));
-		used += blocks * shm_class_units(chunk_class(shm, chunk)) * SHM_UNIT;
+		u.large += bytes;
+		large_chunks++;
+		if (class == SHM_CLASSES - 1)
+			u.last_resort += SHM_CHUNK_BYTES - bytes;
 	}
-	*used_bytes = used;
+	if (large_chunks < large_limit(shm))
+		u.last_resort += (large_limit(shm) - large_chunks) * SHM_CHUNK_BYTES;
+	return u;
+}
+
+void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes)
+{
+	*used_bytes = usage_of(shm).used;
 	*all_bytes = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES;
+}
+
+/* Calls that have begun will still grow, and more begin until the next look. */
+void shm_heap_watch(struct shm *shm)
+{
+	uint64_t all = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES, large = large_limit(shm) * SHM_CHUNK_BYTES;
+	struct usage u = usage_of(shm);
+
+	uatomic_set(&shm->header->heap_tight, u.used > all / 8 * 7 || u.large > large / 2 || u.last_resort < large / 4);
+}
+
+bool shm_heap_tight(const struct shm *shm)
+{
+	return uatomic_read(&shm->header->heap_tight);
 }

@@ -95,6 +95,8 @@ struct shm_header {
 	uint64_t large_assigned;
 	/* Keys that found their window full (the object is then reached by its handle only). Writers: any. */
 	uint64_t index_overflows;
+	/* 1 = nearly full, no object may begin. Writers: timer. Dies: as it was, until its successor looks. */
+	uint64_t heap_tight;
 	struct shm_reader readers[SHM_PROCS_MAX];
 
 	/* Writers: the supervisor's children at start and reload. */

@@ -80,6 +80,11 @@ const struct siphash_key *shm_key_check(const struct shm *shm);
 uint32_t shm_slots(const struct shm *shm);
 /* Bytes of heap in use by live blocks and in all; for stats and tests. */
 void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes);
+/* Looks whether what is left of the heap must be kept for the objects there are: each change of one takes a block before it gives one back, so in a full heap none
+ * could even end. Context: timer process, every few ticks. */
+void shm_heap_watch(struct shm *shm);
+/* What it found last: no object may begin. Context: any. */
+bool shm_heap_tight(const struct shm *shm);
 /* Objects not free, and those whose state bears SHM_STATE_LIVE: sums over the processes, exact between commits. */
 uint32_t shm_objects_used(const struct shm *shm);
 uint32_t shm_objects_live(const struct shm *shm);

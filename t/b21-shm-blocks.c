@@ -167,10 +167,14 @@ static void flood(void)
 	while (!err && !(err = shm_step_begin_new(&step, a)))
 		err = put(&step, 60000, 1);
 	is_u64(err, ERR_FULL, "G: a flood of the largest is stopped");
+	shm_heap_watch(shm);
+	ok(shm_heap_tight(shm), "G: and what is left is for those there are");
 	for (err = 0; !err && small < 1000 && !(err = shm_step_begin_new(&step, a)); small += !err)
 		err = put(&step, 1000, 2);
 	is_u64(small, 1000, "G: and there is still room for a thousand of the usual size");
 	free_all();
+	shm_heap_watch(shm);
+	ok(!shm_heap_tight(shm), "G: until there is room again");
 }
 
 static void readers_hold(void)
@@ -203,6 +207,31 @@ static void readers_hold(void)
 	shm_rcu_online(b);
 }
 
+/* The whole heap, by blocks of the usual size: there is room left when it is called tight. */
+static void nearly_full(void)
+{
+	struct shm_params params = { .slots = OBJECTS, .heap_bytes = 4 << 20, .endpoints = 16, .workers_max = 1 };
+	struct shm_self *self, *was = a;
+	struct shm *all = shm;
+	struct shm_step step;
+	unsigned before = 0, after = 0;
+
+	if (shm_create(&shm, NULL, &params) || shm_self_claim(&self, shm, SHM_WORKER, 0))
+		tap_bail("no arena");
+	a = self;
+	for (; !shm_heap_tight(shm) && !shm_step_begin_new(&step, a) && !put(&step, 3500, 3); before++)
+		shm_heap_watch(shm);
+	ok(shm_heap_tight(shm), "G: the same of the whole heap (%u objects)", before);
+	while (after < before / 10 && !shm_step_begin_new(&step, a) && !put(&step, 3500, 3))
+		after++;
+	is_u64(after, before / 10, "G: when there is room for a tenth more");
+	shm_self_leave(self);
+	shm_self_free(self);
+	shm_close(shm, true);
+	shm = all;
+	a = was;
+}
+
 static void file(void)
 {
 	struct shm_params params = { .slots = 64, .heap_bytes = 1 << 20, .endpoints = 16, .workers_max = 1 };
@@ -231,6 +260,7 @@ int main(void)
 	shortage();
 	flood();
 	readers_hold();
+	nearly_full();
 	file();
 	shm_self_leave(a);
 	shm_self_leave(b);

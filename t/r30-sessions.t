@@ -12,11 +12,15 @@ my $v = Velador->start(
 	plan_of(
 		plain  => { prefix => '1', address => $to, ttl => '2s' },
 		slow   => { prefix => '2', address => $to, ttl => '3s' },
+		ten    => { prefix => '5', address => $to, ttl => '8s', update_segment => 10 },
 		net    => { prefix => '3', address => $to, ttl => '600s', no_timer_interval => '1s' },
 		net2   => { prefix => '4', address => $to, ttl => '600s', no_timer_interval => '1s' }),
+	'gateway limited' => { role => 'caller', source => '127.0.0.2', no_timer_interval => '3s', no_timer_action => 'hangup' },
 	session    => { ttl => '2s', no_timer_interval => '1h' },
 	retransmit => { t1 => '50ms', t2 => '400ms' });
 my $phone = Velador::Endpoint->new(name => 'phone', to => $v->addr, timer => 0);
+
+my %reason;    # of the calls that we end, looked at when all is done
 
 sub live { return Velador::Endpoint::live(@_) }
 sub has { my ($peer, $call, $n) = @_; return live(sub { @{ $peer->refreshes($call) } >= $n }, 6, "refresh $n at the $peer->{name}") }
@@ -30,7 +34,7 @@ sub after { my ($call, $n) = @_; my $m = $gw->refreshes($call)->[$n]; return $m 
 	cmp_ok(after($call, 0), '<', 1.1, 'RFC4028-9 an interval that the callee raised: we refresh by what we asked for');
 	$gw->dies($call);
 	ok(live(sub { @{ $phone->byes($call) } }, 4), 'and the call ends with it');
-	is($v->wait_record_of($call->{call_id}, 40)->{reason}, 'session_expired', 'as the record says');
+	$reason{ $call->{call_id} } = 'session_expired';
 }
 # No refresh may go before the ACK; so the session must not end for want of one either.
 {
@@ -93,7 +97,7 @@ sub after { my ($call, $n) = @_; my $m = $gw->refreshes($call)->[$n]; return $m 
 	my $from = @{ $gw->refreshes($call) };
 	live(sub { @{ $gw->byes($call) } }, 6, 'BYE');
 	cmp_ok(@{ $gw->refreshes($call) } - $from, '<=', 2, 'but it is tried twice, no more');
-	is($v->wait_record_of($call->{call_id})->{reason}, 'session_expired', 'then it is over');
+	$reason{ $call->{call_id} } = 'session_expired';
 }
 # An UPDATE that is a refresh and nothing else, towards a callee who said nothing of UPDATE and does not know it (RFC 3261 section 20.5).
 {
@@ -108,6 +112,39 @@ sub after { my ($call, $n) = @_; my $m = $gw->refreshes($call)->[$n]; return $m 
 	is("@asked", 'UPDATE', 'it is asked once');
 	gone($call);
 }
+# A description that changed is told to a caller without timer, too, whatever waits for him.
+{
+	my $limited = Velador::Endpoint->new(name => 'limited', host => '127.0.0.2', to => $v->addr, timer => 0);
+	my $call = $limited->talk($gw, user => 5, callee => { update => 0 });
+	my $changed = $gw->sdp(version => 2, port => 47000);
+	$gw->on($call, sub { return [200, body => $changed] });
+	$limited->on($call, sub { 0 });
+	has($limited, $call, 1);
+	my ($told) = @{ $limited->refreshes($call) };
+	is($told ? $told->{body} : '', $changed, 'RFC3264-8 a new description is told where no_timer_action = hangup');
+	live(sub { @{ $limited->byes($call) } }, 6, 'BYE');
+	my $bye = $limited->byes($call)->[0];
+	$reason{ $call->{call_id} } = 'no_timer_limit';
+	ok($bye && abs($bye->{time} - $call->{answered} - 3) < 0.2, 'the limit comes when it is due, neither with that nor later') or diag($bye ? $bye->{time} - $call->{answered} : 'no BYE');
+}
+# One who was busy when he was to be told, and then shows that he lives, is told all the same.
+{
+	my $call = $phone->talk($gw, user => 5, callee => { update => 0 });
+	my $changed = $gw->sdp(version => 2, port => 47000);
+	my $n = 0;
+	$gw->on($call, sub { return [200, body => $changed] });
+	$phone->on($call, sub {
+		return 200 if $n++;
+		return 491;
+	});
+	has($phone, $call, 1);
+	live(sub { 0 }, 0.02);
+	$call->{caller}->send('UPDATE');
+	has($phone, $call, 2);
+	my $m = $phone->refreshes($call)->[1];
+	is($m ? $m->{body} : '', $changed, 'RFC3264-8 a telling that met glare is not forgotten when the leg is confirmed');
+	gone($call);
+}
 # A reload that makes the safety net wider, or takes it away.
 {
 	my ($wider, $off) = map { my $user = $_; $phone->talk($gw, user => $user, callee => { timer => 0 }) } 3, 4;
@@ -120,5 +157,6 @@ sub after { my ($call, $n) = @_; my $m = $gw->refreshes($call)->[$n]; return $m 
 	is(scalar(@{ $gw->byes($off) }), 0, 'and 0 switches it off');
 	gone($off);
 }
+is($v->wait_record_of($_, 10)->{reason}, $reason{$_}, "a record says $reason{$_}") for sort keys %reason;
 $v->done_ok;
 done_testing;

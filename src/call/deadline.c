@@ -130,8 +130,10 @@ int core_timer(struct core *core, uint32_t slot)
 		limits(&w);
 	if (w.nsends <= SHM_SENDS_MAX - ACTION_SENDS)
 		session_due(&w);
+	if (work_commit(&w) == ERR_FULL)
+		return ERR_BUSY;
 	shm_count(core->self, CNT_timer_actions);
-	return work_commit(&w) == ERR_FULL ? ERR_BUSY : 0;
+	return 0;
 }
 
 int core_hangup(struct core *core, uint32_t slot, uint32_t generation)

@@ -200,7 +200,7 @@ int relay_request(struct core *core, const struct shm_datagram *d, const struct 
 			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
 		return 0;
 	}
-	if (work_begin_new(&w, core, d, siphash_strs(shm_key_index(core->shm), part, 2) | 1, 0)) {
+	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, siphash_strs(shm_key_index(core->shm), part, 2) | 1, 0)) {
 		shm_count(core->self, CNT_table_full);
 		stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
 		return 0;

@@ -192,6 +192,12 @@ static uint64_t jittered(struct work *w, uint64_t wait)
 	return tenth ? wait - w->core->random(w->core->random_arg) % tenth : wait;
 }
 
+/* When a call that has this leg, which has no timer, is old enough to be ended. */
+static uint64_t limit_ms(const struct work *w, unsigned leg)
+{
+	return w->call.setup_ms + w->call.answered_after_ms + leg_params(w, leg)->no_timer_interval_ms;
+}
+
 static void plan_without_timer(struct work *w, unsigned leg)
 {
 	struct session *s = &w->call.leg[leg].session;
@@ -201,7 +207,7 @@ static void plan_without_timer(struct work *w, unsigned leg)
 	if (!p->no_timer_interval_ms)
 		return;
 	if (p->no_timer_action == PARAMS_NO_TIMER_HANGUP)
-		s->next_ms = w->call.setup_ms + w->call.answered_after_ms + p->no_timer_interval_ms;
+		s->next_ms = limit_ms(w, leg);
 	else
 		s->next_ms = s->confirmed_ms + p->no_timer_interval_ms;
 }
@@ -215,12 +221,12 @@ void session_confirm(struct work *w, unsigned leg)
 	s->flags &= (uint8_t)~(SESSION_GRACE | SESSION_SPREAD);
 	s->attempts = 0;
 	s->confirmed_ms = w->core->now_ms;
-	if (!s->interval_ms) {
+	if (s->interval_ms) {
+		s->expire_ms = s->confirmed_ms + s->interval_ms;
+		s->next_ms = s->refresher == SESSION_US ? s->confirmed_ms + jittered(w, wait_of(w, leg, 1)) : SHM_NEVER;
+	} else {
 		plan_without_timer(w, leg);
-		return;
 	}
-	s->expire_ms = s->confirmed_ms + s->interval_ms;
-	s->next_ms = s->refresher == SESSION_US ? s->confirmed_ms + jittered(w, wait_of(w, leg, 1)) : SHM_NEVER;
 	if (s->flags & SESSION_TELL)
 		s->next_ms = s->confirmed_ms + BUSY_MS;
 }
@@ -237,7 +243,9 @@ void session_again(struct work *w, unsigned leg, uint64_t after_ms)
 		return;
 	}
 	if (!s->interval_ms) {
-		if (p->no_timer_interval_ms)
+		if (p->no_timer_action == PARAMS_NO_TIMER_HANGUP)
+			plan_without_timer(w, leg); /* a limit stays where it is */
+		else if (p->no_timer_interval_ms)
 			s->next_ms = now + p->no_timer_interval_ms;
 		return;
 	}
@@ -346,28 +354,33 @@ static void expired(struct work *w, unsigned leg)
 	call_hangup(w, CALL_END_SESSION_EXPIRED);
 }
 
-/* A leg without timer is due: whether it is asked now. The limit may be over, or the parameters may have changed since the moment was set. */
-static bool asks(struct work *w, unsigned leg)
+/* A leg without timer is due: the limit is over. */
+static bool over_limit(const struct work *w, unsigned leg)
 {
-	struct session *s = &w->call.leg[leg].session;
 	const struct params *p = leg_params(w, leg);
 
-	if (p->no_timer_interval_ms && p->no_timer_action == PARAMS_NO_TIMER_REINVITE)
-		return true;
-	plan_without_timer(w, leg);
-	if (s->next_ms <= w->core->now_ms) {
-		shm_count(w->core->self, CNT_no_timer_limits);
-		call_hangup(w, CALL_END_NO_TIMER_LIMIT);
-	}
-	return false;
+	return !w->call.leg[leg].session.interval_ms && p->no_timer_interval_ms && p->no_timer_action == PARAMS_NO_TIMER_HANGUP && w->core->now_ms >= limit_ms(w, leg);
+}
+
+/* Whether a leg without timer is asked; the parameters may have changed since its moment was set. */
+static bool is_asked(const struct params *p)
+{
+	return p->no_timer_interval_ms && p->no_timer_action == PARAMS_NO_TIMER_REINVITE;
 }
 
 static void next(struct work *w, unsigned leg)
 {
 	struct session *s = &w->call.leg[leg].session;
 
-	if (!s->interval_ms && !(s->flags & SESSION_TELL) && !asks(w, leg))
+	if (over_limit(w, leg)) {
+		shm_count(w->core->self, CNT_no_timer_limits);
+		call_hangup(w, CALL_END_NO_TIMER_LIMIT);
 		return;
+	}
+	if (!s->interval_ms && !(s->flags & SESSION_TELL) && !is_asked(leg_params(w, leg))) {
+		plan_without_timer(w, leg);
+		return;
+	}
 	if (s->next_ms < w->core->resumed_ms && spread(w, leg)) /* overdue */
 		return;
 	if (refresh_must_wait(&w->call))

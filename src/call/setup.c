@@ -322,7 +322,7 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 
 static void refuse_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	shm_count(core->self, CNT_table_full);
+	shm_count(core->self, shm_heap_tight(core->shm) ? CNT_arena_full : CNT_table_full);
 	stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
 }
 
@@ -371,7 +371,7 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 	}
 	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
-	if (shm_objects_live(core->shm) >= core->max_calls || work_begin_new(&w, core, d, key, key_b)) {
+	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, key, key_b)) {
 		refuse_full(core, d, m);
 		return 0;
 	}

@@ -11,6 +11,7 @@ enum {
 	TICK_MS = 10,
 	TURN_ACTIONS = 512,     /* between two quiescent states; the rest of a burst follows at once */
 	TURNS = 16,             /* at most, in one tick */
+	WATCH_TICKS = 5,        /* between two looks at the heap */
 	CLOCK_EVERY = 32,       /* actions between two looks at the clock */
 	LATE_MS = 20,
 	AWAY_MS = 5000,         /* nobody looked at the board for longer: overdue refreshes are spread, and sessions get one more chance */
@@ -20,6 +21,7 @@ struct timer {
 	struct child child;
 	uv_timer_t tick;
 	unsigned acted;         /* in this turn */
+	unsigned ticks;
 	uint64_t seen_ms;       /* when the board was last looked at, by this process or its predecessor; 0 = never */
 };
 
@@ -84,6 +86,8 @@ static void on_tick(uv_timer_t *handle)
 
 	child_wake(c);
 	tmr_note_absence(t);
+	if (t->ticks++ % WATCH_TICKS == 0)
+		shm_heap_watch(c->h->shm);
 	for (int i = 0; i < TURNS; i++) {
 		t->acted = 0;
 		shm_board_scan(c->self, c->core.now_ms, tmr_due, t);

@@ -3,7 +3,7 @@
  * --calls at --rate, holds them for --hold seconds, lets every --dead-every-th die on one side without a word after --dead-after seconds, and has the callers of
  * the others hang up. Both ends answer refreshes and speak RFC 4028 (not with --no-timer 1); every
  * --reinvite-every-th call lists no UPDATE. --loss percent of all datagrams vanish, each way.
- * Each refresh is held against its window: --low to --high milliseconds after the last confirmation, by the kernel's stamp on the packet.
+ * Descriptions are --padding bytes longer than they need be. Each refresh is held against its window: --low to --high milliseconds after the last confirmation, by the kernel's stamp on the packet.
  * Prints one line of JSON. Exit 1 where it could not run to its end. */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MESSAGE_MAX = 2048, BUFFER_BYTES = 64 << 20, TURN_MS = 5, TARGET_MAX = 96, CALLER = 0, CALLEE = 1 };
+enum { MESSAGE_MAX = 16384, PADDING_MAX = 8192, BUFFER_BYTES = 64 << 20, TURN_MS = 5, TARGET_MAX = 96, CALLER = 0, CALLEE = 1 };
 enum state { IDLE, INVITED, TALKING, LEAVING, ENDED, FAILED };
 
 struct side {
@@ -37,7 +37,7 @@ struct call {
 };
 
 static struct {
-	long calls, rate, ttl_s, dead_every, reinvite_every, loss, low_ms, high_ms, t1_ms, no_timer;
+	long calls, rate, ttl_s, dead_every, reinvite_every, loss, low_ms, high_ms, t1_ms, no_timer, padding;
 	double hold_s, dead_after_s, limit_s;
 	struct sockaddr_in to, name[2];
 	char text[3][32];       /* addresses as text: callers, callees, the proxy */
@@ -45,7 +45,7 @@ static struct {
 static struct {
 	long started, established, failed, refreshes, repeats, early, late, cut, dead, dead_ended, left, strange, cseq_bad;
 	double late_max_ms, dead_max_s, early_max_ms;
-} n;
+} n = { .late_max_ms = -1e6 };
 static struct call *calls;
 static int fd[2];
 static double turn_s;
@@ -98,8 +98,9 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char
 
 static void put_body(struct text *t, int side)
 {
-	char sdp[256];
-	int length = snprintf(sdp, sizeof sdp, "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", 40000 + side);
+	char sdp[512 + PADDING_MAX];
+	int length = snprintf(sdp, sizeof sdp, "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=x-padding:%0*d\r\n",
+			      40000 + side, (int)o.padding, 0);
 
 	put(t, "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", length, sdp);
 }
@@ -479,10 +480,10 @@ static void options(int argc, char **argv)
 		{ "to", 1, 0, 't' }, { "callers", 1, 0, 'a' }, { "callees", 1, 0, 'b' }, { "calls", 1, 0, 'n' }, { "rate", 1, 0, 'r' }, { "ttl", 1, 0, 'T' },
 		{ "hold", 1, 0, 'h' }, { "dead-every", 1, 0, 'd' }, { "dead-after", 1, 0, 'D' }, { "reinvite-every", 1, 0, 'i' }, { "loss", 1, 0, 'l' },
 		{ "low", 1, 0, 'L' }, { "high", 1, 0, 'H' }, { "t1", 1, 0, '1' }, { "limit", 1, 0, 'm' }, { "seed", 1, 0, 's' },
-		{ "no-timer", 1, 0, 'N' }, { 0 },
+		{ "no-timer", 1, 0, 'N' }, { "padding", 1, 0, 'p' }, { 0 },
 	};
 	long *number[128] = { ['n'] = &o.calls, ['r'] = &o.rate, ['T'] = &o.ttl_s, ['d'] = &o.dead_every, ['i'] = &o.reinvite_every, ['l'] = &o.loss, ['L'] = &o.low_ms,
-		['H'] = &o.high_ms, ['1'] = &o.t1_ms, ['N'] = &o.no_timer };
+		['H'] = &o.high_ms, ['1'] = &o.t1_ms, ['N'] = &o.no_timer, ['p'] = &o.padding };
 	double *seconds[128] = { ['h'] = &o.hold_s, ['D'] = &o.dead_after_s, ['m'] = &o.limit_s };
 
 	for (int k; (k = getopt_long(argc, argv, "", known, NULL)) != -1; ) {
@@ -502,6 +503,8 @@ static void options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	options(argc, argv);
+	if (o.padding > PADDING_MAX)
+		exit(2);
 	open_side(CALLER);
 	open_side(CALLEE);
 	if (!(calls = calloc((size_t)o.calls, sizeof *calls)))
