@@ -147,6 +147,15 @@ static bool takes_update(const struct call *c, unsigned leg)
 	return c->leg[leg].allow & 1u << SIP_UPDATE && !(c->leg[leg].session.flags & SESSION_NO_UPDATE);
 }
 
+/* Our own PRACK is still on its way: an UPDATE could overtake it, and the gateway would have to refuse the PRACK for its lower number (RFC 3261 §12.2.2). */
+static bool prack_open(const struct call *c)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].purpose == TXN_FOR_PRACK && txn_active(&c->txn[i]))
+			return true;
+	return false;
+}
+
 void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f)
 {
 	struct leg *b = &w->call.leg[LEG_B];
@@ -157,7 +166,7 @@ void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, stru
 	struct addr to;
 	size_t n;
 
-	if (agreed && takes_update(&w->call, LEG_B) && plain_sdp(m))
+	if (agreed && takes_update(&w->call, LEG_B) && plain_sdp(m) && !prack_open(&w->call))
 		t = call_txn_new(w, true, SIP_UPDATE, LEG_B);
 	if (!t) {
 		answer_known(w, p, STR_NONE, m->body, known_of_callee(w, f));

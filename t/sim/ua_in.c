@@ -303,7 +303,7 @@ static void dialog_request(struct ua *ua, struct ua_txn *t, const struct sip_msg
 			ua->gone_ms = ua->call->sim->now_ms;
 	} else if (ua->state == UA_OVER) {
 		ua_answer(ua, t, 481, false);
-	} else if (late && m->method != SIP_PRACK) {
+	} else if (late) {
 		ua->call->excuse |= wire_own(ua, t->branch, m->method) ? EXCUSE_BUSY : 0;
 		ua_answer(ua, t, 500, false); /* RFC 3261 §12.2.2 */
 	} else if (m->method == SIP_PRACK) {
