@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The floor under any proxy: what the kernel alone asks for a datagram that comes in and goes out again, in batches, on loopback.
- * usage: bench-floor COUNT RATE BYTES
- * Prints the forwarder's own CPU microseconds for each datagram. A generator sends COUNT datagrams at RATE a second and swallows what returns. */
+ * usage: floor COUNT RATE BYTES
+ *     prints the forwarder's own CPU microseconds for each datagram; a generator sends COUNT datagrams at RATE a second and swallows what returns
+ * usage: floor between PORT GATEWAY-PORT
+ *     forwards between a caller, whoever sends to PORT, and a gateway, until it is killed: what the same peers cost a proxy that reads nothing. Who is
+ *     sent to may sleep, and to wake him is on the sender's account, which the first form leaves out. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -109,6 +112,43 @@ static long forward(int fd, const struct sockaddr_in *to)
 	}
 }
 
+static _Noreturn void forward_between(uint16_t port, uint16_t gateway_port)
+{
+	static char buffer[BATCH][DATAGRAM_MAX_BYTES];
+	struct sockaddr_in ours = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in gateway = ours, caller = ours, from[BATCH];
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), bytes = SOCKET_BUFFER_BYTES;
+	struct mmsghdr m[BATCH];
+	struct iovec io[BATCH];
+
+	gateway.sin_port = htons(gateway_port);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&ours, sizeof ours))
+		fail("udp socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+	for (;;) {
+		int n;
+
+		memset(m, 0, sizeof m);
+		for (int i = 0; i < BATCH; i++) {
+			io[i] = (struct iovec){ buffer[i], sizeof buffer[i] };
+			m[i].msg_hdr = (struct msghdr){ .msg_iov = &io[i], .msg_iovlen = 1, .msg_name = &from[i], .msg_namelen = sizeof from[i] };
+		}
+		n = recvmmsg(fd, m, BATCH, MSG_WAITFORONE, NULL);
+		for (int i = 0; i < n; i++) {
+			io[i].iov_len = m[i].msg_len;
+			if (from[i].sin_port == gateway.sin_port) {
+				m[i].msg_hdr.msg_name = &caller;
+			} else {
+				caller = from[i];
+				m[i].msg_hdr.msg_name = &gateway;
+			}
+		}
+		if (n > 0)
+			sendmmsg(fd, m, (unsigned)n, 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in in, out;
@@ -117,8 +157,10 @@ int main(int argc, char **argv)
 	long done;
 	pid_t child;
 
+	if (argc == 4 && strcmp(argv[1], "between") == 0)
+		forward_between((uint16_t)strtoul(argv[2], NULL, 10), (uint16_t)strtoul(argv[3], NULL, 10));
 	if (argc != 4) {
-		fputs("usage: bench-floor COUNT RATE BYTES\n", stderr);
+		fputs("usage: floor COUNT RATE BYTES | floor between PORT GATEWAY-PORT\n", stderr);
 		return 2;
 	}
 	forwarder = udp_socket(&in);
