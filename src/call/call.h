@@ -64,8 +64,8 @@ int rewrite_again(struct work *w, const struct sip_msg *sent, struct txn *t, cha
 bool call_room(struct work *w, unsigned n);
 /* An event that no row lists: counted, and remembered for the log. */
 void call_unlisted(struct core *core, const struct txn *t, enum txn_event ev);
-/* Drops the terminated ones. */
-void call_txns_sweep(struct call *c);
+/* Drops the terminated ones, and those that have absorbed repeats for long enough: a call that is refreshed more often than they last would gather them. */
+void call_txns_sweep(struct call *c, uint64_t now_ms);
 /* The parameters a leg obeys: its gateway's, or the global ones. */
 const struct params *call_params(const struct core *core, const struct call *c, unsigned leg);
 const struct params *leg_params(const struct work *w, unsigned leg);

@@ -49,6 +49,20 @@ static bool glares(const struct call *c, unsigned leg)
 	return own_invite(c, leg) || own_invite(c, leg == LEG_A ? LEG_B : LEG_A);
 }
 
+/* An offer that came from this leg within the established dialog is unanswered: another may not follow it (RFC 3311 §5.2; RFC 3264 §4). Crossing answers would
+ * leave it open which description holds. */
+static bool offer_open(const struct call *c, unsigned leg)
+{
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		const struct txn *t = &c->txn[i];
+		bool sent = t->state == TXN_CALLING || t->state == TXN_TRYING || t->state == TXN_PROCEEDING;
+		if (t->leg != leg && t->purpose == TXN_FOR_RELAY && txn_is_client(t) && sent && t->flags & TXN_HAD_OFFER && t->peer &&
+		    (t->method == SIP_INVITE || t->method == SIP_UPDATE))
+			return true;
+	}
+	return false;
+}
+
 /* Each early dialog counts for itself, on both sides (RFC 3261 §12.1). */
 static uint32_t *remote_cseq(struct work *w, const struct sip_msg *m, unsigned leg)
 {
@@ -93,6 +107,10 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 	}
 	if (m->method == SIP_UPDATE && glares(c, leg)) {
 		refuse(w, m, leg, 491, STR_NONE);
+		return false;
+	}
+	if (m->body.n && (m->method == SIP_INVITE || m->method == SIP_UPDATE) && c->phase == CALL_ESTABLISHED && offer_open(c, leg)) {
+		refuse(w, m, leg, 500, STR("Retry-After: 3\r\n"));
 		return false;
 	}
 	if (m->method != SIP_INVITE)

@@ -45,14 +45,14 @@ static bool refresh_open(const struct call *c, unsigned leg)
 }
 
 /* An UPDATE that was answered only absorbs repeats of its answer. The next one on its leg takes its place, so that a short interval does not make calls large. */
-static void drop_superseded(struct call *c, unsigned leg)
+static void drop_superseded(struct call *c, unsigned leg, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		struct txn *t = &c->txn[i];
 		if (t->machine == TXN_NICT && t->purpose == TXN_FOR_REFRESH && t->leg == leg && t->state == TXN_COMPLETED)
 			txn_terminate(t);
 	}
-	call_txns_sweep(c);
+	call_txns_sweep(c, now_ms);
 }
 
 static void send_own(struct work *w, unsigned leg, enum sip_method method, enum txn_purpose purpose, struct str body)
@@ -63,7 +63,7 @@ static void send_own(struct work *w, unsigned leg, enum sip_method method, enum 
 	struct txn *t;
 	size_t n;
 
-	drop_superseded(&w->call, leg);
+	drop_superseded(&w->call, leg, w->core->now_ms);
 	if (!call_room(w, 1) || !(t = call_txn_new(w, true, method, leg))) {
 		session_again(w, leg, 0);
 		return;

@@ -80,13 +80,16 @@ bool call_room(struct work *w, unsigned n)
 	return true;
 }
 
-void call_txns_sweep(struct call *c)
+void call_txns_sweep(struct call *c, uint64_t now_ms)
 {
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < c->ntxns; i++)
-		if (c->txn[i].state != TXN_TERMINATED)
-			c->txn[kept++] = c->txn[i];
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		const struct txn *t = &c->txn[i];
+		bool over = t->state == TXN_TERMINATED || (!txn_active(t) && t->expire_ms <= now_ms);
+		if (!over)
+			c->txn[kept++] = *t;
+	}
 	c->ntxns = (uint8_t)kept;
 }
 

@@ -297,7 +297,7 @@ static void settle(struct work *w)
 {
 	struct call *c = &w->call;
 
-	call_txns_sweep(c);
+	call_txns_sweep(c, w->core->now_ms);
 	if (c->phase != CALL_ENDING || c->flags & CALL_BYE_WAITS)
 		return;
 	for (unsigned i = 0; i < c->ntxns; i++)

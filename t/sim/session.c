@@ -170,7 +170,7 @@ bool ua_session_refuses(struct ua *ua, struct ua_txn *t, const struct sip_msg *m
 		return true;
 	}
 	read_wish(m, &interval_s, &min_s, &refresher);
-	if (se->supports && interval_s && interval_s < *taught_s && says_timer(m))
+	if (se->raised && se->supports && interval_s && interval_s < *taught_s && says_timer(m)) /* until then the 422 may have been lost */
 		sim_fail(ua->call->sim, "call %u: %u s asked for after a 422 with %u", ua->call->number, interval_s, *taught_s);
 	if (se->supports && interval_s && interval_s < se->min_s && says_timer(m)) {
 		if (!ua->caller)
@@ -178,6 +178,7 @@ bool ua_session_refuses(struct ua *ua, struct ua_txn *t, const struct sip_msg *m
 		ua_answer(ua, t, 422, false);
 		return true;
 	}
+	se->raised = *taught_s && interval_s >= *taught_s;
 	if (se->busy && ua->state == UA_TALKING && rng_permille(&ua->call->sim->rng, 300)) {
 		ua->call->excuse |= EXCUSE_BUSY;
 		if (!se->interval_s)

@@ -123,6 +123,7 @@ struct ua_session {
 	bool denies;                 /* and answers it with 405 or 501 all the same */
 	bool eager;                  /* hangs up min(32 s, interval/3) before the end (section 10) */
 	bool busy;                   /* answers refreshes with 500 now and then */
+	bool raised;                 /* what its 422 taught has arrived */
 	bool peer_denies;            /* its own UPDATE was answered so */
 	bool ours;                   /* it is the refresher */
 	char wish_refresher;         /* 'c', 's' or 0 */
