@@ -167,7 +167,7 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 	bool unacked = w->call.phase == CALL_ANSWERED;
 	struct txn *s;
 
-	if (w->call.phase == CALL_SETUP && leg == LEG_A && w->call.nforks > 1) {
+	if (w->call.phase == CALL_SETUP && leg == LEG_A && forks_alive(&w->call) > 1) {
 		bye_relay(w, m, leg); /* RFC 3261 §15: ends this early dialog and no other */
 		return;
 	}

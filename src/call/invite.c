@@ -105,7 +105,7 @@ struct str sdp_refusal(struct str offer, struct out *o)
 }
 
 /* Sends an ACK of our own for client transaction c in the given dialog (0 = the leg's) and returns its block. */
-static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, struct str body, uint32_t *bytes)
+static shm_ref ack_bearing(struct work *w, struct txn *c, shm_ref dialog, struct str body, uint32_t *bytes)
 {
 	char buf[CALL_MESSAGE_MAX];
 	struct txn t = {
@@ -117,6 +117,8 @@ static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, 
 	size_t n;
 
 	leg_next_hop(w, c->leg, &t, &to);
+	if (!dialog)
+		c->remote = to; /* its repeats go there, too */
 	if (make_request(w, SIP_ACK, c->leg, &t, STR_NONE, STR("Content-Type: application/sdp\r\n"), body, buf, sizeof buf, &n)) {
 		w->full = true;
 		return 0;
@@ -128,7 +130,7 @@ static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, 
 }
 
 /* The same where the 2xx may have brought an offer, which is refused. */
-static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
+static shm_ref ack_with(struct work *w, struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
 {
 	char sdp[4096];
 	struct out o = OUT(sdp, sizeof sdp);
@@ -282,6 +284,7 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 	if (c->flags & TXN_INITIAL && open && reliable_holds(w, m))
 		return;
 	if (!open) { /* the call ended while a re-INVITE was open */
+		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 		c->response = ack_with(w, c, 0, m->body, &c->response_bytes);
 		c->flags |= TXN_ACK_KEPT;
 	} else if (c->flags & TXN_INITIAL) {
