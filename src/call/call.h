@@ -291,6 +291,10 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg);
 uint16_t reason_q850(const struct sip_msg *m);
 /* The message's own Reason lines, copied into o. */
 void reason_copy(struct out *o, const struct sip_msg *m);
+/* Keeps them for what has to wait: a CANCEL for a provisional response, a BYE for an ACK. */
+void reason_keep(struct work *w, const struct sip_msg *m);
+/* The lines of a request of ours that ends the call: those kept, or our own reason's. */
+struct str reason_lines(const struct work *w);
 
 /* relay.c: RFC 3261 §16, outside calls. */
 int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);

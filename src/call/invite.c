@@ -184,7 +184,7 @@ static void hang_up_stray(struct work *w, uint16_t invite, const struct sip_msg 
 {
 	uint64_t tag = tag_hash(w->core, m->to_tag);
 	struct txn *bye = stray_of(&w->call, tag), *c;
-	struct str why = reason_line(w->call.phase >= CALL_ENDING ? w->call.reason : CALL_END_CANCELED);
+	struct str why = w->call.phase >= CALL_ENDING ? reason_lines(w) : reason_line(CALL_END_CANCELED);
 	char buf[CALL_MESSAGE_MAX];
 	struct addr to;
 	size_t n;
@@ -411,7 +411,7 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 		offer_tell(w);
 	if (w->call.flags & CALL_BYE_WAITS && initial) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
-		call_bye(w, LEG_A, reason_line(w->call.reason));
+		call_bye(w, LEG_A, reason_lines(w));
 	}
 }
 
@@ -427,7 +427,7 @@ void invite_no_ack(struct work *w, struct txn *s)
 		return;
 	if (waits) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
-		call_bye(w, LEG_A, reason_line(w->call.reason));
+		call_bye(w, LEG_A, reason_lines(w));
 	} else if (w->call.phase < CALL_ENDING) {
 		shm_count(w->core->self, CNT_no_acks);
 		call_ended(w, CALL_BY_SERVER, CALL_END_NO_ACK);
@@ -459,14 +459,14 @@ void invite_canceled(struct work *w, struct txn *invite, const struct sip_msg *c
 		return;
 	}
 	c = peer_of(w, invite);
-	reason_copy(&o, cancel);
 	if (!(invite->flags & TXN_INITIAL)) {
+		reason_copy(&o, cancel);
 		if (c)
 			client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
 		return;
 	}
-	w->call.q850 = reason_q850(cancel);
+	reason_keep(w, cancel);
 	setup_refuse(w, 487, CALL_BY_CALLER, CALL_END_CANCELED, NULL, STR_NONE);
 	if (c)
-		client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
+		client_cancel(w, c, STR_NONE);
 }
