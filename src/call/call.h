@@ -138,6 +138,8 @@ void leg_learn(struct leg *leg, const struct sip_msg *m);
 /* Early dialogs of leg B: finds or makes the one of a To tag; NULL where there are too many. */
 struct fork *fork_of(struct work *w, const struct sip_msg *response);
 void forks_drop(struct call *c);
+/* How many belong to the attempt under way. */
+unsigned forks_alive(const struct call *c);
 /* Another INVITE goes out: RSeq and offers begin anew in every dialog (RFC 3262 §3). */
 void forks_renew(struct call *c);
 struct fork *fork_find(struct call *c, uint64_t hash);
@@ -147,6 +149,8 @@ uint64_t tag_hash(const struct core *core, struct str tag);
 /* ------------------------------------------------------------------------------------------ the parts of a call's life */
 /* setup.c: the first INVITE, the attempts at gateways. */
 int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
+/* An INVITE to a gateway was sent as t: how long its first answer is waited for (session.invite_timeout). */
+void setup_await(struct work *w, const struct txn *t);
 void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned failed_status, const struct sip_msg *failed);
 void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines);
 enum call_reason reason_of_status(unsigned status);
@@ -287,6 +291,10 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg);
 uint16_t reason_q850(const struct sip_msg *m);
 /* The message's own Reason lines, copied into o. */
 void reason_copy(struct out *o, const struct sip_msg *m);
+/* Keeps them for what has to wait: a CANCEL for a provisional response, a BYE for an ACK. */
+void reason_keep(struct work *w, const struct sip_msg *m);
+/* The lines of a request of ours that ends the call: those kept, or our own reason's. */
+struct str reason_lines(const struct work *w);
 
 /* relay.c: RFC 3261 §16, outside calls. */
 int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);

@@ -207,6 +207,15 @@ void forks_renew(struct call *c)
 	}
 }
 
+unsigned forks_alive(const struct call *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->nforks; i++)
+		n += !(c->fork[i].flags & FORK_STALE);
+	return n;
+}
+
 void forks_drop(struct call *c)
 {
 	c->nforks = 0;

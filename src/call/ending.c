@@ -27,6 +27,24 @@ void reason_copy(struct out *o, const struct sip_msg *m)
 		out_str(o, h->line);
 }
 
+void reason_keep(struct work *w, const struct sip_msg *m)
+{
+	char buf[2048];
+	struct out o = OUT(buf, sizeof buf);
+
+	reason_copy(&o, m);
+	w->call.q850 = reason_q850(m);
+	w->call.why = o.n && !o.overflow ? work_keep(w, o.p, o.n) : 0;
+	w->call.why_bytes = w->call.why ? (uint32_t)o.n : 0;
+}
+
+struct str reason_lines(const struct work *w)
+{
+	const char *kept = w->call.why ? shm_block(w->core->shm, w->call.why) : NULL;
+
+	return kept ? str_make(kept, w->call.why_bytes) : reason_line(w->call.reason);
+}
+
 /* Requests of the peers that are still open get an answer (RFC 3261 §15.1.2); a re-INVITE of theirs on the other leg is given up. */
 static void close_open(struct work *w)
 {
@@ -167,12 +185,13 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 	bool unacked = w->call.phase == CALL_ANSWERED;
 	struct txn *s;
 
-	if (w->call.phase == CALL_SETUP && leg == LEG_A && w->call.nforks > 1) {
+	if (w->call.phase == CALL_SETUP && leg == LEG_A && forks_alive(&w->call) > 1) {
 		bye_relay(w, m, leg); /* RFC 3261 §15: ends this early dialog and no other */
 		return;
 	}
 	w->call.q850 = reason_q850(m);
 	if (w->call.phase == CALL_SETUP || (unacked && leg == LEG_B)) {
+		reason_keep(w, m);
 		if (!call_room(w, 2) || !(s = server_open(w, m, leg))) {
 			w->full = true;
 			return;

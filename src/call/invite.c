@@ -105,7 +105,7 @@ struct str sdp_refusal(struct str offer, struct out *o)
 }
 
 /* Sends an ACK of our own for client transaction c in the given dialog (0 = the leg's) and returns its block. */
-static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, struct str body, uint32_t *bytes)
+static shm_ref ack_bearing(struct work *w, struct txn *c, shm_ref dialog, struct str body, uint32_t *bytes)
 {
 	char buf[CALL_MESSAGE_MAX];
 	struct txn t = {
@@ -117,6 +117,8 @@ static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, 
 	size_t n;
 
 	leg_next_hop(w, c->leg, &t, &to);
+	if (!dialog)
+		c->remote = to; /* its repeats go there, too */
 	if (make_request(w, SIP_ACK, c->leg, &t, STR_NONE, STR("Content-Type: application/sdp\r\n"), body, buf, sizeof buf, &n)) {
 		w->full = true;
 		return 0;
@@ -128,7 +130,7 @@ static shm_ref ack_bearing(struct work *w, const struct txn *c, shm_ref dialog, 
 }
 
 /* The same where the 2xx may have brought an offer, which is refused. */
-static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
+static shm_ref ack_with(struct work *w, struct txn *c, shm_ref dialog, struct str offer, uint32_t *bytes)
 {
 	char sdp[4096];
 	struct out o = OUT(sdp, sizeof sdp);
@@ -182,7 +184,7 @@ static void hang_up_stray(struct work *w, uint16_t invite, const struct sip_msg 
 {
 	uint64_t tag = tag_hash(w->core, m->to_tag);
 	struct txn *bye = stray_of(&w->call, tag), *c;
-	struct str why = reason_line(w->call.phase >= CALL_ENDING ? w->call.reason : CALL_END_CANCELED);
+	struct str why = w->call.phase >= CALL_ENDING ? reason_lines(w) : reason_line(CALL_END_CANCELED);
 	char buf[CALL_MESSAGE_MAX];
 	struct addr to;
 	size_t n;
@@ -282,6 +284,7 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 	if (c->flags & TXN_INITIAL && open && reliable_holds(w, m))
 		return;
 	if (!open) { /* the call ended while a re-INVITE was open */
+		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 		c->response = ack_with(w, c, 0, m->body, &c->response_bytes);
 		c->flags |= TXN_ACK_KEPT;
 	} else if (c->flags & TXN_INITIAL) {
@@ -408,7 +411,7 @@ void invite_ack(struct work *w, struct txn *s, const struct sip_msg *m)
 		offer_tell(w);
 	if (w->call.flags & CALL_BYE_WAITS && initial) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
-		call_bye(w, LEG_A, reason_line(w->call.reason));
+		call_bye(w, LEG_A, reason_lines(w));
 	}
 }
 
@@ -424,7 +427,7 @@ void invite_no_ack(struct work *w, struct txn *s)
 		return;
 	if (waits) {
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
-		call_bye(w, LEG_A, reason_line(w->call.reason));
+		call_bye(w, LEG_A, reason_lines(w));
 	} else if (w->call.phase < CALL_ENDING) {
 		shm_count(w->core->self, CNT_no_acks);
 		call_ended(w, CALL_BY_SERVER, CALL_END_NO_ACK);
@@ -456,14 +459,14 @@ void invite_canceled(struct work *w, struct txn *invite, const struct sip_msg *c
 		return;
 	}
 	c = peer_of(w, invite);
-	reason_copy(&o, cancel);
 	if (!(invite->flags & TXN_INITIAL)) {
+		reason_copy(&o, cancel);
 		if (c)
 			client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
 		return;
 	}
-	w->call.q850 = reason_q850(cancel);
+	reason_keep(w, cancel);
 	setup_refuse(w, 487, CALL_BY_CALLER, CALL_END_CANCELED, NULL, STR_NONE);
 	if (c)
-		client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
+		client_cancel(w, c, STR_NONE);
 }

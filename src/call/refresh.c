@@ -203,7 +203,6 @@ static void accepted(struct work *w, struct txn *c, const struct sip_msg *m)
 		shm_count(w->core->self, CNT_refreshes_answered);
 	}
 	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_TELL;
-	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 	leg_learn(&w->call.leg[c->leg], m);
 	session_agreed(w, c, m);
 	tell_other(w, c, m);
@@ -231,6 +230,8 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 	if (m->status < 200 || (a != TXN_DO_PASS && a != TXN_DO_ACK_PASS))
 		return;
 	c->request = 0;
+	if (m->status < 300) /* RFC 3261 §12.2.1.2: before the ACK, which goes to the new target */
+		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
 	if (m->status < 300 && c->method == SIP_INVITE)
 		invite_ack_own(w, c, m->body);
 	if (w->call.phase >= CALL_ENDING)

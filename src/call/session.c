@@ -300,6 +300,8 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 		w->full = true;
 	else
 		client_start(w, t, buf, n, &c->remote, c->listen);
+	if (c->flags & TXN_INITIAL)
+		setup_await(w, t);
 	shm_count(w->core->self, CNT_min_se_learned);
 	return true;
 }

@@ -99,14 +99,14 @@ static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway,
 	}
 }
 
-static uint64_t provisional_limit(const struct work *w, const struct txn *t)
+void setup_await(struct work *w, const struct txn *t)
 {
 	const struct params *p = leg_params(w, LEG_B);
 	uint64_t wait = p->invite_timeout_ms, give_up = txn_give_up_ms(p, t->t1_ms);
 
 	if (!wait)
 		wait = give_up < PROVISIONAL_MAX_MS ? give_up : PROVISIONAL_MAX_MS;
-	return w->core->now_ms + wait;
+	w->call.provisional_limit_ms = w->core->now_ms + wait;
 }
 
 /* The user part as it is sent, for the record. */
@@ -157,7 +157,7 @@ static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, s
 		return;
 	}
 	client_start(w, t, buf, n, &gw->addr, gw->listen);
-	w->call.provisional_limit_ms = provisional_limit(w, t);
+	setup_await(w, t);
 	limits(w);
 	note_sent(w, buf, n);
 }

@@ -182,6 +182,9 @@ struct call {
 	uint32_t held_bytes;
 	shm_ref held;           /* an endpoint's re-INVITE that waits for ours on the other leg */
 	uint64_t held_limit_ms; /* until then; SHM_NEVER = none */
+	shm_ref why;            /* the Reason lines of who ended the call, where a CANCEL or BYE of ours that tells the other has to wait */
+	uint32_t why_bytes;
+	uint32_t pad;
 	struct reliable open;
 	struct fork fork[CALL_FORKS];
 	struct queued queued[CALL_QUEUE];

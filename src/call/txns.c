@@ -380,6 +380,14 @@ void client_ack_again(struct work *w, struct txn *t)
 		work_send(w, t->response, t->response_bytes, t->listen, &t->remote);
 }
 
+/* Why an INVITE of ours is canceled, where nobody said it with that very CANCEL. */
+static struct str cancel_reason(const struct work *w, const struct txn *t)
+{
+	bool abandoned = t->flags & TXN_INITIAL && !t->peer;
+
+	return abandoned ? reason_line(CALL_END_NO_ANSWER) : reason_lines(w);
+}
+
 void client_cancel(struct work *w, struct txn *t, struct str lines)
 {
 	char buf[CALL_MESSAGE_MAX];
@@ -397,7 +405,7 @@ void client_cancel(struct work *w, struct txn *t, struct str lines)
 	if (!call_room(w, 1))
 		return;
 	t = call_txn_by_id(&w->call, id);
-	sibling(w, t, SIP_CANCEL, STR_NONE, lines.n ? lines : reason_line(w->call.reason), &o);
+	sibling(w, t, SIP_CANCEL, STR_NONE, lines.n ? lines : cancel_reason(w, t), &o);
 	if (o.overflow || !(cancel = call_txn_new(w, true, SIP_CANCEL, t->leg))) {
 		w->full = true;
 		return;

@@ -183,6 +183,7 @@ static void collect(struct refs *r, const struct work *w)
 	r->full = false;
 	hold(r, c->invite);
 	hold(r, c->held);
+	hold(r, c->why);
 	for (unsigned i = 0; i < 2; i++) {
 		hold(r, c->leg[i].dialog);
 		hold(r, c->leg[i].sdp);
@@ -257,7 +258,7 @@ static void fill_head(struct shm_state *s, const struct work *w, const struct re
 /* A call that was answered or has ended leaves out what it needed until then. */
 static size_t head_bytes(struct call *c)
 {
-	bool under_way = c->phase == CALL_SETUP || c->invite || c->held || c->open.rseq;
+	bool under_way = c->phase == CALL_SETUP || c->invite || c->held || c->why || c->open.rseq;
 
 	c->flags = (uint16_t)(under_way ? c->flags & ~CALL_SETTLED : c->flags | CALL_SETTLED);
 	return under_way ? HEAD + UNDER_WAY : HEAD;
