@@ -72,6 +72,20 @@ static void own_call_id(struct work *w, const struct sip_msg *m, struct out *o)
 	out_hex(o, w->call.seed, 16);
 }
 
+/* Both Call-IDs find the call, wherever it may go: a callee who does not use our Contact is known by his own. */
+static void index_own_id(struct work *w, const struct sip_msg *m)
+{
+	char id[OWN_ID_KEPT + 24];
+	struct out o = OUT(id, sizeof id);
+	struct str part[2] = { STR_NONE, m->from_tag };
+
+	if (!route_has_own_ids(w->core->route))
+		return;
+	own_call_id(w, m, &o);
+	part[0] = out_done(&o);
+	w->key[1] = siphash_strs(shm_key_index(w->core->shm), part, 2) | 1;
+}
+
 static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway, const struct route_gateway *gw)
 {
 	struct leg *b = &w->call.leg[LEG_B];
@@ -301,6 +315,7 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	c->flags = CALL_ALL_503;
 	c->seed = w->core->random(w->core->random_arg);
 	c->uri_hash = invite_uri_hash(w->core, m);
+	index_own_id(w, m);
 	a->gateway = (uint16_t)caller;
 	a->listen = w->datagram->listen;
 	a->remote = a->source = w->datagram->from;
@@ -359,7 +374,7 @@ static bool admit_reliable(struct core *core, const struct shm_datagram *d, cons
 int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
 	struct str part[2] = { m->call_id, m->from_tag };
-	uint64_t key = siphash_strs(shm_key_index(core->shm), part, 2) | 1, key_b = 0;
+	uint64_t key = siphash_strs(shm_key_index(core->shm), part, 2) | 1;
 	struct work w;
 	unsigned caller;
 
@@ -371,7 +386,7 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 	}
 	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
-	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, key, key_b)) {
+	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, key, 0)) {
 		refuse_full(core, d, m);
 		return 0;
 	}

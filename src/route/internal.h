@@ -38,6 +38,7 @@ struct route {
 	struct route_gateway *by_number[SHM_GATEWAYS_MAX];
 	struct route_prefixes prefixes;
 	struct route_sources sources;
+	bool own_ids;                                           /* a gateway gets Call-IDs of our own */
 };
 
 /* Build the tables from route->gateways and by_number. Return 0 or ERR_SYSTEM (memory). */

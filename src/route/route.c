@@ -40,6 +40,7 @@ static int fill_gateway(struct route *route, unsigned order)
 	r->addr = r->addrs[0];
 	r->listen = listen_for(route->conf, g, &r->addr);
 	route->by_number[number] = r;
+	route->own_ids |= g->call_id == CONF_CALL_ID_OWN;
 	return 0;
 }
 
@@ -80,6 +81,11 @@ void route_free(struct route *route)
 const struct route_gateway *route_gateway(const struct route *route, unsigned gateway)
 {
 	return gateway < SHM_GATEWAYS_MAX ? route->by_number[gateway] : NULL;
+}
+
+bool route_has_own_ids(const struct route *route)
+{
+	return route->own_ids;
 }
 
 bool route_has_room(const struct route *route, unsigned gateway)

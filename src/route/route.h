@@ -61,6 +61,9 @@ unsigned route_candidates(const struct route *route, struct str dialed, uint64_t
 /* Whether any gateway, available or not, takes calls to `dialed`: without candidates, false is 404 and true is 503. */
 bool route_has_match(const struct route *route, struct str dialed);
 
+/* Whether any gateway gets Call-IDs of our own. */
+bool route_has_own_ids(const struct route *route);
+
 /* Whether the gateway is below its max_calls (false for one no longer configured). */
 bool route_has_room(const struct route *route, unsigned gateway);
 
