@@ -179,6 +179,18 @@ void bye_crossed(struct work *w, unsigned leg)
 		w->call.flags &= (uint16_t)~CALL_BYE_WAITS;
 }
 
+/* Who hangs up has got our 2xx, ACK or not: it is repeated no more. */
+static void answer_arrived(struct work *w)
+{
+	for (unsigned i = 0; i < w->call.ntxns; i++) {
+		struct txn *t = &w->call.txn[i];
+		if (t->machine == TXN_IST && t->flags & TXN_INITIAL && t->state == TXN_ACCEPTED) {
+			t->response = 0;
+			txn_event(t, TXN_EV_ACK, leg_params(w, t->leg), w->core->now_ms);
+		}
+	}
+}
+
 void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	enum call_side by = leg == LEG_A ? CALL_BY_CALLER : CALL_BY_CALLEE;
@@ -206,8 +218,10 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 		w->call.flags |= CALL_BYE_WAITS;
 		return;
 	}
-	if (unacked)
+	if (unacked) {
 		ack_attempts(w);
+		answer_arrived(w);
+	}
 	call_ended(w, by, CALL_END_NORMAL);
 	bye_relay(w, m, leg);
 }
