@@ -103,31 +103,6 @@ void refresh_send(struct work *w, unsigned leg)
 
 /* ------------------------------------------------------------------------------------------ the answer */
 
-/* Two descriptions, but for the version in the o= line (its third field). */
-bool sdp_same(struct str a, struct str b)
-{
-	while (a.n || b.n) {
-		struct str x = str_trim(str_head(a, str_chr(a, '\n'))), y = str_trim(str_head(b, str_chr(b, '\n')));
-
-		a = str_from(a, str_chr(a, '\n') + 1);
-		b = str_from(b, str_chr(b, '\n') + 1);
-		if (str_starts(x, STR("o=")) && str_starts(y, STR("o="))) {
-			for (unsigned field = 0; field < 2; field++) {
-				size_t i = str_chr(x, ' '), k = str_chr(y, ' ');
-				if (!str_eq(str_head(x, i), str_head(y, k)))
-					return false;
-				x = str_from(x, i + 1);
-				y = str_from(y, k + 1);
-			}
-			x = str_from(x, str_chr(x, ' '));
-			y = str_from(y, str_chr(y, ' '));
-		}
-		if (!str_eq(x, y))
-			return false;
-	}
-	return true;
-}
-
 void refresh_tell(struct work *w, unsigned leg)
 {
 	if (!w->call.leg[leg].sdp)
@@ -214,6 +189,7 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 	enum txn_action a;
 	shm_ref request = c->request;
 	uint32_t bytes = c->request_bytes;
+	bool invite = c->method == SIP_INVITE;
 
 	if (repeat) {
 		client_ack_again(w, c);
@@ -224,22 +200,22 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 		client_ack_again(w, c);
 	if (a == TXN_DO_ACK_PASS)
 		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
-	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
+	if (m->status < 200 && invite && c->state == TXN_PROCEEDING) {
 		reliable_reinvite(w, c, m);
-	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
 		c->expire_ms = w->core->now_ms + txn_give_up_ms(leg_params(w, c->leg), c->t1_ms);
+	}
 	if (m->status < 200 || (a != TXN_DO_PASS && a != TXN_DO_ACK_PASS))
 		return;
 	c->request = 0;
-	if (m->status < 300 && c->method == SIP_INVITE)
-		invite_ack_own(w, c, m->body);
+	if (m->status < 300 && invite)
+		invite_ack_own(w, c, sdp_of(m));
 	if (w->call.phase >= CALL_ENDING)
 		return;
 	if (m->status >= 300)
 		refused(w, c, m, request, bytes);
 	else
 		accepted(w, c, m);
-	if (c->method == SIP_INVITE)
+	if (invite) /* c may be gone: a hangup makes room */
 		indialog_release(w, false);
 }
 

@@ -188,7 +188,6 @@ static unsigned forward(struct work *w, const struct sip_msg *m)
 
 int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	struct str part[2] = { m->call_id, m->from_tag };
 	unsigned caller = CALL_NO_GATEWAY, status;
 	struct work w;
 
@@ -200,7 +199,7 @@ int relay_request(struct core *core, const struct shm_datagram *d, const struct 
 			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
 		return 0;
 	}
-	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, siphash_strs(shm_key_index(core->shm), part, 2) | 1, 0)) {
+	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
 		shm_count(core->self, CNT_table_full);
 		stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
 		return 0;

@@ -149,7 +149,7 @@ static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, s
 		return;
 	}
 	t->cseq = w->call.leg[LEG_B].cseq_local;
-	t->flags = TXN_INITIAL | (m->body.n ? TXN_HAD_OFFER : 0);
+	t->flags = TXN_INITIAL | (has_sdp(m) ? TXN_HAD_OFFER : 0);
 	t->peer = s->id;
 	s->peer = t->id;
 	if (rewrite_invite(w, m, gw, t, buf, sizeof buf, &n)) {
@@ -195,14 +195,6 @@ static unsigned choose(struct work *w, bool *any, bool *unfit)
 	return CALL_NO_GATEWAY;
 }
 
-static struct txn *caller_invite(struct call *c)
-{
-	for (unsigned i = 0; i < c->ntxns; i++)
-		if (c->txn[i].machine == TXN_IST && c->txn[i].flags & TXN_INITIAL)
-			return &c->txn[i];
-	return NULL;
-}
-
 /* Nobody is left: the caller gets the last gateway's answer, or one of ours. */
 static void give_up(struct work *w, bool any, unsigned status, const struct sip_msg *failed, struct str lines)
 {
@@ -221,7 +213,7 @@ void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned s
 	struct call *c = &w->call;
 	bool any = true, unfit = false, room = call_room(w, 1), fails_over = route_fails_over(status);
 	struct str lines = failed ? reliable_unfit(c, failed) : STR_NONE;
-	struct txn *s = caller_invite(c);
+	struct txn *s = call_invite(c);
 	struct sip_fault why;
 	struct sip_msg own;
 	unsigned gateway = CALL_NO_GATEWAY;
@@ -268,7 +260,7 @@ enum call_reason reason_of_status(unsigned status)
 
 void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines)
 {
-	struct txn *s = caller_invite(&w->call);
+	struct txn *s = call_invite(&w->call);
 	struct reshape shape = { .lines = lines };
 	char buf[CALL_MESSAGE_MAX];
 	size_t n;
@@ -358,8 +350,6 @@ static bool admit_reliable(struct core *core, const struct shm_datagram *d, cons
 
 int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	struct str part[2] = { m->call_id, m->from_tag };
-	uint64_t key = siphash_strs(shm_key_index(core->shm), part, 2) | 1, key_b = 0;
 	struct work w;
 	unsigned caller;
 
@@ -371,7 +361,7 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 	}
 	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
-	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, key, key_b)) {
+	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
 		refuse_full(core, d, m);
 		return 0;
 	}

@@ -48,7 +48,6 @@ enum {
 	CALL_EARLY_MEDIA = 4,   /* a provisional response bore a description: no failover any more */
 	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
 	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
-	CALL_ANSWERED_ONCE = 32,
 	CALL_A_CAN = 64,        /* the caller's INVITE said 100rel */
 	CALL_A_MUST = 128,      /* in Require */
 	CALL_OFFERLESS = 256,   /* the caller's INVITE had no description */
@@ -76,7 +75,7 @@ enum {
 };
 struct session {
 	uint32_t interval_ms;   /* 0 = no timer on this leg */
-	uint32_t min_se_s;      /* largest Min-SE that a 422 taught; 0 = none */
+	uint32_t min_se_s;      /* largest Min-SE that a request or a 422 bore; 0 = none */
 	uint8_t refresher;      /* SESSION_US or SESSION_THEM, written anew by each 2xx */
 	uint8_t flags;          /* SESSION_* */
 	uint8_t attempts;       /* refreshes tried since the last confirmation */
