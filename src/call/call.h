@@ -307,6 +307,8 @@ void relay_failed(struct work *w, struct txn *c);
 
 /* stateless.c: answers that belong to no object. */
 void stateless_answer(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned status, struct str reason, struct str lines);
+/* 503: no slot, or no room in the arena. */
+void stateless_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
 
 static inline bool call_is_live(const struct call *c)
 {

@@ -200,8 +200,7 @@ int relay_request(struct core *core, const struct shm_datagram *d, const struct 
 		return 0;
 	}
 	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
-		shm_count(core->self, CNT_table_full);
-		stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
+		stateless_full(core, d, m);
 		return 0;
 	}
 	w.call.phase = CALL_RELAY;

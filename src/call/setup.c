@@ -312,12 +312,6 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	return !w->full;
 }
 
-static void refuse_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
-{
-	shm_count(core->self, shm_heap_tight(core->shm) ? CNT_arena_full : CNT_table_full);
-	stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
-}
-
 /* RFC 4028 §9: too short an interval of a caller who knows timers. */
 static bool admit_session(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned caller)
 {
@@ -362,13 +356,13 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
 	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
-		refuse_full(core, d, m);
+		stateless_full(core, d, m);
 		return 0;
 	}
 	if (begin_call(&w, m, caller))
 		setup_next_gateway(&w, m, 0, NULL);
 	if (work_commit(&w)) {
-		refuse_full(core, d, m);
+		stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
 		return 0;
 	}
 	shm_count(core->self, CNT_calls_started);
