@@ -172,6 +172,8 @@ void invite_ack_ourselves(struct work *w, struct txn *c);
 void invite_ack_own(struct work *w, struct txn *c, struct str sdp);
 /* Remembers the description of a message that went to a leg as the one agreed there; nothing where it has none. */
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
+/* That description; empty where none is known. */
+struct str leg_sdp(const struct work *w, unsigned leg);
 /* The same of a request that we sent, once it is accepted. request: the bytes sent. */
 void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes);
 /* The status with which a response passes to the other leg: a 422 that the leg could not settle means nothing there (RFC 4028 §7.3). */

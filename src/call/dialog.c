@@ -306,6 +306,14 @@ void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 	l->session.flags &= (uint8_t)~SESSION_TELL;
 }
 
+struct str leg_sdp(const struct work *w, unsigned leg)
+{
+	const struct leg *l = &w->call.leg[leg];
+	const char *p = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
+
+	return p ? str_make(p, l->sdp_bytes) : STR_NONE;
+}
+
 void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes)
 {
 	const char *p = request ? shm_block(w->core->shm, request) : NULL;

@@ -115,11 +115,8 @@ static shm_ref ack_with(struct work *w, const struct txn *c, shm_ref dialog, str
 /* The callee's 2xx has an offer that the caller answered in his PRACK already. */
 static void ack_answering(struct work *w, struct txn *c)
 {
-	const struct leg *b = &w->call.leg[LEG_B];
-	const char *answer = b->sdp ? shm_block(w->core->shm, b->sdp) : NULL;
-
 	w->call.rel &= (uint8_t)~REL_ACK_ANSWERS;
-	c->response = ack_bearing(w, c, 0, answer ? str_make(answer, b->sdp_bytes) : STR_NONE, &c->response_bytes);
+	c->response = ack_bearing(w, c, 0, leg_sdp(w, LEG_B), &c->response_bytes);
 	c->flags |= TXN_ACK_KEPT;
 }
 

@@ -72,9 +72,7 @@ static void answer_known(struct work *w, struct txn *s, struct str lines, struct
 
 static struct str known_of_callee(const struct work *w, const struct fork *f)
 {
-	const struct leg *a = &w->call.leg[LEG_A];
-
-	return f && f->sdp ? text_of(w, f->sdp, f->sdp_bytes) : text_of(w, a->sdp, a->sdp_bytes);
+	return f && f->sdp ? text_of(w, f->sdp, f->sdp_bytes) : leg_sdp(w, LEG_A);
 }
 
 /* The caller has described himself anew; the gateway does not know it yet. */
@@ -221,7 +219,7 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
 		server_answer(w, s, 200, STR_NONE, str_make(text, lines.n));
 		return true;
 	}
-	known = s->leg == LEG_A ? known_of_callee(w, f) : f->answer ? text_of(w, f->answer, f->answer_bytes) : text_of(w, c->leg[LEG_B].sdp, c->leg[LEG_B].sdp_bytes);
+	known = s->leg == LEG_A ? known_of_callee(w, f) : f->answer ? text_of(w, f->answer, f->answer_bytes) : leg_sdp(w, LEG_B);
 	answer_known(w, s, str_make(text, lines.n), sdp_of(m), known);
 	if (s->leg == LEG_A) {
 		caller_moved(w, m, f);
@@ -256,14 +254,13 @@ static void inherit(struct work *w, const struct fork *f)
 void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, struct reshape *shape)
 {
 	struct call *c = &w->call;
-	struct leg *a = &c->leg[LEG_A];
 	struct str known, sdp = sdp_of(m);
 
 	if (f)
 		inherit(w, f);
 	if (c->flags & CALL_REL_THROUGH)
 		return;
-	known = text_of(w, a->sdp, a->sdp_bytes);
+	known = leg_sdp(w, LEG_A);
 	if (f && f->flags & FORK_TOLD) {
 		c->flags |= CALL_SDP_DONE;
 		if (!sdp.n)

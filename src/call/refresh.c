@@ -82,10 +82,8 @@ static void send_own(struct work *w, unsigned leg, enum sip_method method, enum 
 void refresh_send(struct work *w, unsigned leg)
 {
 	struct leg *l = &w->call.leg[leg];
-	const char *sdp = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
-	struct str body = sdp ? str_make(sdp, l->sdp_bytes) : STR_NONE;
+	struct str body = leg_sdp(w, leg);
 	enum sip_method method = refresh_method(l);
-
 	bool open = refresh_open(&w->call, leg), tell = l->session.flags & SESSION_TELL;
 
 	if (!open && !tell && l->session.attempts < UINT8_MAX)
@@ -115,13 +113,11 @@ void refresh_tell(struct work *w, unsigned leg)
 static void tell_other(struct work *w, const struct txn *c, const struct sip_msg *m)
 {
 	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
-	struct leg *o = &w->call.leg[other];
-	const char *known = o->sdp ? shm_block(w->core->shm, o->sdp) : NULL;
-	struct str sdp = sdp_of(m);
+	struct str known = leg_sdp(w, other), sdp = sdp_of(m);
 
-	if (!sdp.n || !known || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
+	if (!sdp.n || !known.n || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
 		return;
-	if (sdp_same(str_make(known, o->sdp_bytes), sdp))
+	if (sdp_same(known, sdp))
 		return;
 	leg_keep_sdp(w, other, m);
 	refresh_tell(w, other);
