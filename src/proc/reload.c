@@ -233,12 +233,18 @@ void sup_reload_step(struct supervisor *s)
 	}
 }
 
+/* The verdict on the reload under way is another's, and the control process that asks would not live to hear its own. */
+static bool sup_replaces_control(const struct supervisor *s)
+{
+	return s->reload == SUP_CHECKING || (s->reload == SUP_REPLACING && s->child[s->nchildren - 1].outdated);
+}
+
 void sup_reload_request(struct supervisor *s)
 {
 	struct sup_request request;
 
 	while (recv(s->request_fd, &request, sizeof request, MSG_DONTWAIT) == (ssize_t)sizeof request) {
-		if (s->asked.asker || s->reload != SUP_IDLE) {
+		if (s->asked.asker || sup_replaces_control(s)) {
 			struct sup_answer answer = { .request = request, .failed = true, .text = "another reload is under way" };
 			if (send(s->request_fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 				return;
