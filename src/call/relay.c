@@ -82,7 +82,7 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 	const struct route_gateway *gw;
 	struct out o = OUT(x->uri, sizeof x->uri), number;
 	uint16_t list[CANDIDATES];
-	char user[512], sent[512];
+	char user[CALL_USER_MAX], sent[CALL_USER_MAX + CONF_PREFIX];
 	struct str dialed = STR_NONE;
 	struct sip_uri uri;
 	unsigned n;

@@ -206,18 +206,17 @@ int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct
 	return write_request(&x, &lines, buf, cap, n);
 }
 
-/* The gateway's number and address; the URI's other parts pass. */
+/* The gateway's number and address; the URI's other parts pass (admit() has seen to its length). */
 static struct str gateway_uri(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, char *buf, size_t cap)
 {
-	struct out o = OUT(buf, cap), user = OUT(buf + cap - 512, 512);
 	const struct sip_uri *uri = &m->request_uri;
-	char plain[512];
+	char plain[CALL_USER_MAX], number[CALL_USER_MAX + CONF_PREFIX];
+	struct out o = OUT(buf, cap), user = OUT(number, sizeof number);
 	struct str dialed;
 
-	o.cap -= 512;
 	out_lit(&o, "sip:");
 	if (!sip_uri_user(uri, plain, sizeof plain, &dialed) && dialed.n) {
-		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user) || user.overflow)
+		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user))
 			out_str(&o, dialed);
 		else
 			out_str(&o, out_done(&user));
@@ -226,7 +225,7 @@ static struct str gateway_uri(struct work *w, const struct sip_msg *m, const str
 	addr_print(&o, &gw->addr);
 	if (uri->is_sip || uri->is_sips)
 		out_str(&o, uri->params);
-	return o.overflow ? m->uri : out_done(&o);
+	return o.overflow ? STR_NONE : out_done(&o);
 }
 
 int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, struct txn *t, char *buf, size_t cap, size_t *n)
@@ -234,9 +233,13 @@ int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_g
 	struct texts x;
 	struct out lines = OUT(x.lines, sizeof x.lines);
 
+	struct str uri = gateway_uri(w, m, gw, x.ruri, sizeof x.ruri);
+
+	if (!uri.n)
+		return ERR_SPACE;
 	request_edits(&x, w, m, LEG_B, t, &lines);
 	reliable_ask(w, &lines);
-	sip_edit_replace(&x.edit, m->uri, gateway_uri(w, m, gw, x.ruri, sizeof x.ruri));
+	sip_edit_replace(&x.edit, m->uri, uri);
 	return write_request(&x, &lines, buf, cap, n);
 }
 

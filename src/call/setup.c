@@ -42,7 +42,8 @@ bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg
 		stateless_answer(core, d, m, 416, STR_NONE, STR_NONE);
 		return false;
 	}
-	if (sip_uri_user(&uri, user, sizeof user, &dialed) == ERR_SPACE) { /* never route by a part of a number */
+	/* Never route by a part of a number, and never send one on as it was dialed for want of room. */
+	if (m->uri.n > CALL_URI_MAX || sip_uri_user(&uri, user, sizeof user, &dialed) == ERR_SPACE) {
 		stateless_answer(core, d, m, 414, STR_NONE, STR_NONE);
 		return false;
 	}
@@ -114,7 +115,7 @@ static void note_sent(struct work *w, const char *bytes, size_t n)
 {
 	struct leg *a = &w->call.leg[LEG_A];
 	struct str line = str_make(bytes, n), sent = STR_NONE;
-	char buf[CALL_USER_MAX];
+	char buf[CALL_USER_MAX + CONF_PREFIX];
 	struct sip_uri uri;
 
 	line = str_from(line, str_chr(line, ' ') + 1);

@@ -20,6 +20,7 @@ enum {
 	CALL_TRIED = 8,       /* gateways tried for one call */
 	CALL_NO_GATEWAY = 0xffff,
 	CALL_USER_MAX = 512,  /* longest user part of a Request-URI that we route by, bytes; longer: 414 */
+	CALL_URI_MAX = 3000,  /* longest Request-URI that a call or a relayed request may begin with, bytes; longer: 414 */
 	CALL_MESSAGE_MAX = 66000, /* longest message that we write, bytes */
 };
 
