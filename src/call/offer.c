@@ -262,7 +262,6 @@ void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, st
 		return;
 	known = leg_sdp(w, LEG_A);
 	if (f && f->flags & FORK_TOLD) {
-		c->flags |= CALL_SDP_DONE;
 		if (!sdp.n)
 			return;
 		if (f->offer == OFFER_KEPT)

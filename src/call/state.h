@@ -45,7 +45,6 @@ enum call_reason {
 
 enum {
 	CALL_BYE_WAITS = 1,     /* BYE to the caller waits for his ACK (RFC 3261 §15) */
-	CALL_CANCELED = 2,      /* the caller gave up, or we did: a 2xx that crosses is ACKed and hung up */
 	CALL_EARLY_MEDIA = 4,   /* a provisional response bore a description: no failover any more */
 	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
 	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
@@ -55,7 +54,6 @@ enum {
 	CALL_REL_A = 512,       /* the caller's leg runs RFC 3262 with us */
 	CALL_REL_B = 1024,      /* so does the gateway's: 100rel was asked for */
 	CALL_REL_THROUGH = 2048,/* passthrough on both: end to end */
-	CALL_SDP_DONE = 4096,   /* the dialog that answered had told the caller its description reliably */
 	CALL_TELL_A = 8192,     /* the 2xx brought another description: the caller is told after his ACK */
 	CALL_SETTLED = 16384,   /* packed without what only a call under way needs */
 };
