@@ -60,13 +60,14 @@ for my $ends (qw(PRACK CANCEL)) {
 		ok(answered('BYE'), 'and hung up there');
 	}
 }
-# ---- A second offer in a PRACK, among other parts, towards a gateway that takes no UPDATE.
-{
+# ---- A second offer in a PRACK, among other parts, towards a gateway that takes no UPDATE, or that has not yet answered our own PRACK, which an UPDATE might overtake.
+for my $busy (0, 1) {
 	invited(1);
-	$gw->reply($invite, 183, rseq => 10, sdp => { version => 11 });
-	answered('PRACK');
+	$gw->reply($invite, 183, rseq => 10, sdp => { version => 11 }, headers => $busy ? [['Allow', 'INVITE, ACK, CANCEL, BYE, PRACK, UPDATE']] : []);
+	my $prack = $busy ? down('PRACK') : answered('PRACK');
 	$d->prack(up(183), parts($phone->sdp(version => 22)));
 	like(body(up('200/PRACK')), qr{^application/sdp\nv=0\r\no=- 4711 11 }, 'RFC3262-5 an offer among other parts, in PRACK, gets the description last known');
+	$gw->reply($prack, 200) if $busy && $prack;
 	$gw->reply($invite, 200);
 	$d->learn(up('200/INVITE'))->ack;
 	down('ACK');
