@@ -77,16 +77,6 @@ void shm_self_leave(struct shm_self *self)
 	uatomic_set(&p->pid, 0);
 }
 
-struct shm *shm_self_shm(const struct shm_self *self)
-{
-	return self->shm;
-}
-
-unsigned shm_self_slot(const struct shm_self *self)
-{
-	return self->slot;
-}
-
 void shm_proc_info(const struct shm *shm, unsigned slot, struct shm_proc_info *info)
 {
 	const struct shm_proc *p;

@@ -99,8 +99,6 @@ void shm_self_free(struct shm_self *self);
 /* Leaves in order: outbox and journal empty, no object held; the slot becomes idle. A slot whose process died and gets no successor
  * must be claimed and left once by a repair child, for until then the dead one counts as a reader. */
 void shm_self_leave(struct shm_self *self);
-struct shm *shm_self_shm(const struct shm_self *self);
-unsigned shm_self_slot(const struct shm_self *self);
 
 struct shm_proc_info {
 	enum shm_kind kind;     /* 0 = slot never used */

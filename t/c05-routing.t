@@ -46,6 +46,20 @@ sub goes_to {
 
 goes_to($peer{long}, '493012', 'the longest prefix wins');
 goes_to($peer{short}, '491234', 'a shorter one takes the rest');
+for (['00' . '1' x 505, '', 'a number of 507 digits'], ['0033123', ';x=' . 'y' x 2900, 'one with a long parameter']) {
+	my ($number, $params, $what) = @$_;
+	my $d = $phone->dialog(user => $number);
+	$d->invite(uri => "$d->{target}$params");
+	my $invite = $peer{strips}->want('INVITE', call_id => $d->{call_id});
+	my $sent = '+' . substr $number, 2;
+	ok($invite && $invite->{uri} eq "sip:$sent\@" . $peer{strips}->addr . $params, "$what is stripped and added to like any");
+	$peer{strips}->reply($invite, 603) if $invite;
+	my $final = $phone->want(603, call_id => $d->{call_id});
+	$d->ack_failure($final) if $final;
+	is($v->wait_record_of($d->{call_id})->{sent}, $sent, 'so says the record');
+}
+my ($long) = refused($phone, 414, user => '0033123', invite => { uri => 'sip:0033123@' . $v->addr . ';x=' . 'y' x 3000 });
+ok($long, 'RFC3261-21.4.12 a URI longer than we can change is refused, not sent on as it was dialed');
 my ($invite, $record) = goes_to($peer{strips}, '0033123', 'digits are stripped and added; a gateway may have a name');
 like($invite->{uri}, qr/^sip:\+33123\@/, 'in the Request-URI');
 is_deeply([@$record{qw(dialed sent)}], ['0033123', '+33123'], 'and the record has both');

@@ -39,6 +39,19 @@ sub final_of { my ($method, $cseq) = @_; return sub { ($_[0]{status} // 0) >= 20
 	ok($carrier->want('200/BYE'), 'the call works');
 }
 {
+	my ($d, $b) = $phone->call($carrier);
+	my $long = 'X' x 100;
+	$d->{cseq} = 4999;
+	$d->send($long);
+	my $m = $carrier->want($long);
+	is($m ? $m->h('CSeq') : '', ($b->{invite}->cseq + 1) . " $long", 'RFC3261-12.2.1.1 a method with a long name has the number of its leg');
+	if ($m) {
+		$carrier->reply($m, 200);
+		is(($phone->want(final_of($long, 5000)) // { status => 'none' })->{status}, 200, 'and its answer the caller\'s');
+	}
+	ok($phone->hang_up($d, $b), 'the call works');
+}
+{
 	# As many headers as are taken, and no Content-Length: the head of our responses has one more.
 	my $d = $phone->dialog;
 	my $via = $phone->via;

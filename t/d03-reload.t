@@ -2,6 +2,7 @@
 # Reload: new calls get the new configuration, running ones keep theirs, a bad file changes nothing and says why, no call is lost.
 use strict;
 use warnings;
+use POSIX qw(mkfifo);
 use Test::More;
 use Velador qw(plan_of sipp sipp_ok wait_for);
 use Velador::Peer;
@@ -43,6 +44,23 @@ like($v->log_text, qr/velador\.workers: .*restart/, 'what needs a restart is nam
 is(scalar(grep { $_->{kind} eq 'worker' } @{ $v->ctl('status')->{processes} }), 2, 'and stays');
 ($c, $d) = $phone->call($second, user => '400');
 ok($phone->hang_up($c, $d), 'the rest is in effect');
+
+# A second wish while a bad file is being read: the file that the checker reads is a pipe, and a good one takes its place meanwhile.
+my ($file, $good) = ($v->dir . '/velador.ini', $v->dir . '/good.ini');
+$v->change_ini('gateway fourth' => { role => 'callee', address => $second->addr, prefix => 6 });
+rename $file, $good or die $!;
+mkfifo($file, 0600) or die $!;
+my $readings = () = $v->log_text =~ /reading the configuration again/g;
+kill 'HUP', $v->pid;
+open my $pipe, '>', $file or die $!;    # until the checker reads
+kill 'HUP', $v->pid;
+rename $good, $file or die $!;
+print $pipe "[session]\nttl = long\n";
+close $pipe;
+ok(wait_for(sub { (() = $v->log_text =~ /reading the configuration again/g) == $readings + 2 }, 5, 'two readings'), 'SIGHUP during a reload that is refused: the file is read once more');
+ok(wait_for(sub { (() = $v->log_text =~ /the new configuration is in effect/g) == 3 }, 10, 'the reload'), 'and taken') or $v->tell;
+($c, $d) = $phone->call($second, user => '600');
+ok($phone->hang_up($c, $d), 'it is in effect');
 
 # Under load.
 my $port = Velador::free_port();

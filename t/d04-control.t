@@ -18,6 +18,7 @@ for my $command (qw(status calls gateways endpoints stats check quarantine event
 	is("$status $err", '0 ', "$command");
 	ok(defined $v->ctl($command), "$command --json");
 }
+like(($v->ctl_raw('stats'))[1], qr/^datagrams_in +\d+ +datagrams received\n.*^calls +0\n/ms, 'stats says what each counter counts');
 is_deeply([map { $v->ctl($_) } qw(calls quarantine events)], [[], [], []], 'nothing to list: empty lists');
 is_deeply([sort map { $_->{name} } @{ $v->ctl('gateways') }], [qw(carrier many phones)], 'gateways');
 is_deeply([sort keys %{ $v->ctl('gateways')->[0] }], [qw(address available calls name role since until why)], 'and their members');

@@ -152,12 +152,3 @@ int addr_net_parse(struct addr_net *net, struct str text)
 	*net = r;
 	return 0;
 }
-
-bool addr_net_has(const struct addr_net *net, const struct addr *a)
-{
-	size_t whole = net->bits / 8, rest = net->bits % 8;
-
-	if (a->family != net->net.family || memcmp(a->ip, net->net.ip, whole) != 0)
-		return false;
-	return rest == 0 || ((a->ip[whole] ^ net->net.ip[whole]) >> (8 - rest)) == 0;
-}

@@ -59,6 +59,5 @@ struct addr_net {
 
 /* Reads "IP" (a host) or "IP/bits". Returns 0, ERR_SYNTAX, ERR_RANGE. */
 int addr_net_parse(struct addr_net *net, struct str text);
-bool addr_net_has(const struct addr_net *net, const struct addr *a);
 
 #endif

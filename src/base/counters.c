@@ -11,12 +11,15 @@ const char *counter_name(enum counter c)
 	return name[c];
 }
 
-const char *counter_help(enum counter c)
+const char *counter_help(struct str name)
 {
 	static const char *const help[CNT_COUNT] = {
 #define COUNTER(word, text) [CNT_##word] = text,
 #include "base/counters.def"
 #undef COUNTER
 	};
-	return help[c];
+	for (unsigned c = 0; c < CNT_COUNT; c++)
+		if (str_eq(name, str_of(counter_name((enum counter)c))))
+			return help[c];
+	return NULL;
 }

@@ -3,6 +3,8 @@
 #ifndef VELADOR_BASE_COUNTERS_H
 #define VELADOR_BASE_COUNTERS_H
 
+#include "base/str.h"
+
 enum counter {
 #define COUNTER(name, help) CNT_##name,
 #include "base/counters.def"
@@ -14,8 +16,8 @@ enum counter {
 enum { CNT_ROOM = 128 };
 _Static_assert((int)CNT_COUNT <= (int)CNT_ROOM, "enlarge CNT_ROOM (a change of layout)");
 
-/* The counter's name and its help text. */
 const char *counter_name(enum counter c);
-const char *counter_help(enum counter c);
+/* What the counter of this name counts; NULL where there is none. */
+const char *counter_help(struct str name);
 
 #endif

@@ -122,14 +122,6 @@ void json_u64(struct out *o, uint64_t v)
 	out_u64(o, v);
 }
 
-void json_i64(struct out *o, int64_t v)
-{
-	separate(o);
-	if (v < 0)
-		out_lit(o, "-");
-	out_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
 void json_bool(struct out *o, bool v)
 {
 	separate(o);

@@ -23,7 +23,6 @@ void json_key(struct out *o, const char *name);
  * too) replaced by U+FFFD, one for each byte. */
 void json_str(struct out *o, struct str s);
 void json_u64(struct out *o, uint64_t v);
-void json_i64(struct out *o, int64_t v);
 void json_bool(struct out *o, bool v);
 void json_null(struct out *o);
 

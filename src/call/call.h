@@ -16,7 +16,7 @@ struct work {
 	const struct shm_datagram *datagram; /* NULL: a deadline */
 	bool full;                           /* an allocation failed: abort, answer 503 */
 	uint64_t jpos;
-	uint64_t key[2];                     /* of a new call: its index keys */
+	uint64_t key[2];                     /* of a new call: call_key() of both Call-IDs; 0 = no second */
 	uint8_t nsends;
 	struct shm_send send[SHM_SENDS_MAX];
 	struct call call;
@@ -25,7 +25,7 @@ struct work {
 /* Takes an object and copies its state out. Returns 0, ERR_BUSY, ERR_STALE, or ERR_EXISTS: the datagram was handled before a death, only its
  * sends were queued again (rule F); nothing is held then. work_begin_new: a fresh call, ERR_FULL. */
 int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, uint32_t slot, uint32_t generation);
-int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key0, uint64_t key1);
+int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key);
 /* Packs and publishes, or frees the object where nothing is left to wait for. Returns 0 or ERR_FULL (then nothing happened). */
 int work_commit(struct work *w);
 void work_abort(struct work *w);
@@ -52,6 +52,8 @@ int handle_of_contact(struct handle *h, const struct core *core, struct str user
 
 /* ------------------------------------------------------------------------------------------ transactions of a call (txns.c) */
 struct txn *call_txn_by_id(struct call *c, uint16_t id);
+/* The caller's first INVITE; NULL once it absorbs nothing any more. */
+struct txn *call_invite(struct call *c);
 /* A number for a transaction or an ACK's branch; never 0. */
 uint16_t call_next_id(struct call *c);
 /* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
@@ -66,6 +68,8 @@ bool call_room(struct work *w, unsigned n);
 void call_unlisted(struct core *core, const struct txn *t, enum txn_event ev);
 /* Drops the terminated ones, and those that have absorbed repeats for long enough: a call that is refreshed more often than they last would gather them. */
 void call_txns_sweep(struct call *c, uint64_t now_ms);
+/* T1 towards an address on a leg: configured, or as measured. */
+uint16_t leg_t1_ms(const struct work *w, unsigned leg, const struct addr *remote);
 /* The parameters a leg obeys: its gateway's, or the global ones. */
 const struct params *call_params(const struct core *core, const struct call *c, unsigned leg);
 const struct params *leg_params(const struct work *w, unsigned leg);
@@ -133,7 +137,7 @@ shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local);
 shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent);
 /* The next hop of a dialog's requests. fallback where it names no address. */
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to);
-/* Remembers what a message from a leg says of its abilities (Allow, Supported). */
+/* Remembers what a message from a leg says of its abilities (Allow). */
 void leg_learn(struct leg *leg, const struct sip_msg *m);
 /* Early dialogs of leg B: finds or makes the one of a To tag; NULL where there are too many. */
 struct fork *fork_of(struct work *w, const struct sip_msg *response);
@@ -143,6 +147,8 @@ unsigned forks_alive(const struct call *c);
 /* Another INVITE goes out: RSeq and offers begin anew in every dialog (RFC 3262 §3). */
 void forks_renew(struct call *c);
 struct fork *fork_find(struct call *c, uint64_t hash);
+/* What the index finds a call by: Call-ID and From tag of its INVITE; never 0. */
+uint64_t call_key(const struct core *core, struct str call_id, struct str from_tag);
 /* A tag as we compare it; never 0. */
 uint64_t tag_hash(const struct core *core, struct str tag);
 
@@ -166,8 +172,12 @@ void invite_no_ack(struct work *w, struct txn *s);
 void invite_canceled(struct work *w, struct txn *s, const struct sip_msg *cancel);
 /* ACKs a 2xx ourselves where the other side's ACK will not come; an offer in it is refused by an answer with all ports 0. */
 void invite_ack_ourselves(struct work *w, struct txn *c);
-/* Remembers the description that was agreed: `offer` went to leg `answerer` as txn c, the answer to the other. */
+/* An ACK of our own for a 2xx to client transaction c, kept for its repeats. sdp: of the 2xx; where it is an offer, it is refused. */
+void invite_ack_own(struct work *w, struct txn *c, struct str sdp);
+/* Remembers the description of a message that went to a leg as the one agreed there; nothing where it has none. */
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
+/* That description; empty where none is known. */
+struct str leg_sdp(const struct work *w, unsigned leg);
 /* The same of a request that we sent, once it is accepted. request: the bytes sent. */
 void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes);
 /* The status with which a response passes to the other leg: a 422 that the leg could not settle means nothing there (RFC 4028 §7.3). */
@@ -190,8 +200,6 @@ void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg);
 void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg);
 /* Lets a held re-INVITE go on, or refuses it with 491 when its time is over. */
 void indialog_release(struct work *w, bool refuse);
-/* An ACK of our own for a 2xx to client transaction c, kept for its repeats. body: of the 2xx; where it is an offer, it is refused. */
-void invite_ack_own(struct work *w, struct txn *c, struct str body);
 void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m);
 void indialog_failed(struct work *w, struct txn *c);
 
@@ -218,8 +226,8 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 void session_due(struct work *w);
 uint64_t session_deadline(const struct call *c);
 
-/* reliable.c: RFC 3262 on each leg. has_sdp: a message bears a session description, alone or among other parts. */
-bool has_sdp(const struct sip_msg *m);
+/* reliable.c: RFC 3262 on each leg. */
+/* What the caller's leg cannot satisfy: the status to refuse with and its lines; 0 = go on. */
 unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines);
 void reliable_begin(struct work *w, const struct sip_msg *m);
 bool reliable_attempt(struct work *w, const struct params *gateway);
@@ -244,7 +252,7 @@ void reliable_drop(struct work *w);
 void reliable_timeout(struct work *w, struct txn *s);
 void reliable_prack(struct work *w, const struct sip_msg *m, unsigned leg);
 /* Whether a PRACK is for a response that we sent and that none came for yet. */
-bool reliable_awaits(const struct work *w, const struct sip_msg *m);
+bool reliable_awaits(struct work *w, const struct sip_msg *m);
 
 /* offer.c: descriptions that cross between a leg with PRACK and one without (RFC 3262 §5, RFC 3311). */
 /* Whether an offer of the caller's is on its way to the gateway: nothing overtakes its answer. */
@@ -261,18 +269,24 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s);
 void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, struct reshape *shape);
 /* After the ACK: tells each leg what it does not know yet. */
 void offer_tell(struct work *w);
-struct str sdp_refusal(struct str offer, struct out *o); /* RFC 3264 §6: every stream refused by port 0 */
 /* A queued 2xx goes on now; a 2xx that nobody waits for. */
 void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m);
 void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m);
-/* The session description in a message's body, which may have other parts beside it (sdp.c); empty where there is none. */
+
+/* sdp.c: the session description in a message's body, which may have other parts beside it; empty where there is none. */
 struct str sdp_of(const struct sip_msg *m);
-/* Two descriptions but for the o= version; our re-INVITE with a description. */
+bool has_sdp(const struct sip_msg *m);
+/* Whether two descriptions say the same, but for the version in the o= line (its third field). */
 bool sdp_same(struct str a, struct str b);
-void refresh_tell(struct work *w, unsigned leg);
+/* RFC 3264 §6: an answer that refuses every stream by port 0. */
+struct str sdp_refusal(struct str offer, struct out *o);
+/* An answer from the description last known: as many streams as the offer has, refused where `known` has none. */
+struct str sdp_answer(struct str offer, struct str known, struct out *o);
 
 /* refresh.c: our own requests within the sessions. */
 void refresh_send(struct work *w, unsigned leg);
+/* Tells a leg its description in `sdp`, by re-INVITE, as soon as nothing is open. */
+void refresh_tell(struct work *w, unsigned leg);
 void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat);
 void refresh_failed(struct work *w, struct txn *c);
 /* UPDATE where the leg takes it (RFC 3311 §5.1), else INVITE; the question to a leg without timer is an INVITE. */
@@ -303,6 +317,8 @@ void relay_failed(struct work *w, struct txn *c);
 
 /* stateless.c: answers that belong to no object. */
 void stateless_answer(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned status, struct str reason, struct str lines);
+/* 503: no slot, or no room in the arena. */
+void stateless_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
 
 static inline bool call_is_live(const struct call *c)
 {

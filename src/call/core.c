@@ -9,13 +9,6 @@ enum { HEADERS_OURS = 16 };
 
 /* ------------------------------------------------------------------------------------------ finding */
 
-static uint64_t key_of(const struct core *core, struct str call_id, struct str tag)
-{
-	struct str part[2] = { call_id, tag };
-
-	return siphash_strs(shm_key_index(core->shm), part, 2) | 1;
-}
-
 /* Which leg's dialog a request belongs to (RFC 3261 §12.2.2): Call-ID and both tags. Of several early dialogs only the one that was answered lives on.
  * -1 = none. */
 static int leg_of(const struct core *core, struct call *c, uint64_t key, const struct sip_msg *m)
@@ -23,11 +16,11 @@ static int leg_of(const struct core *core, struct call *c, uint64_t key, const s
 	uint64_t to = tag_hash(core, m->to_tag), from = tag_hash(core, m->from_tag);
 	struct str call_id = m->call_id;
 
-	if (key_of(core, call_id, m->from_tag) == key && (c->callee_tag ? to == c->callee_tag : fork_find(c, to) != NULL))
+	if (call_key(core, call_id, m->from_tag) == key && (c->callee_tag ? to == c->callee_tag : fork_find(c, to) != NULL))
 		return LEG_A;
 	if (c->flags & CALL_OWN_ID && str_eq(call_id, strings_get(core->shm, c->leg[LEG_B].dialog, DIALOG_CALL_ID)))
 		call_id = strings_get(core->shm, c->leg[LEG_A].dialog, DIALOG_CALL_ID);
-	if (key_of(core, call_id, m->to_tag) == key && (c->callee_tag ? from == c->callee_tag : fork_find(c, from) != NULL))
+	if (call_key(core, call_id, m->to_tag) == key && (c->callee_tag ? from == c->callee_tag : fork_find(c, from) != NULL))
 		return LEG_B;
 	return -1;
 }
@@ -214,7 +207,7 @@ static bool handle_in_uri(const struct core *core, const struct sip_msg *m, stru
 static bool find_by_index(const struct core *core, const struct sip_msg *m, uint64_t server, uint32_t *slot, uint32_t *generation)
 {
 	struct wanted want = {
-		.key = key_of(core, m->call_id, m->from_tag),
+		.key = call_key(core, m->call_id, m->from_tag),
 		.server = server,
 		.m = m,
 	};
@@ -226,7 +219,7 @@ static bool find_by_index(const struct core *core, const struct sip_msg *m, uint
 	want.server = 0;
 	if (find(core, &want, slot, generation))
 		return true;
-	want.key = key_of(core, m->call_id, m->to_tag);
+	want.key = call_key(core, m->call_id, m->to_tag);
 	return find(core, &want, slot, generation);
 }
 
@@ -264,7 +257,7 @@ static int initial(struct core *core, const struct shm_datagram *d, const struct
 	}
 	if (m->method != SIP_INVITE)
 		return relay_request(core, d, m);
-	if (loops(core, m, key_of(core, m->call_id, m->from_tag))) {
+	if (loops(core, m, call_key(core, m->call_id, m->from_tag))) {
 		shm_count(core->self, CNT_loops);
 		stateless_answer(core, d, m, 482, STR_NONE, STR_NONE);
 		return 0;

@@ -44,6 +44,14 @@ static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, s
 	return o.overflow ? STR_NONE : out_done(&o);
 }
 
+/* Whether a message is the datagram in work, and not one that waited for its turn. */
+static bool is_in_work(const struct work *w, const struct sip_msg *m)
+{
+	const struct shm_datagram *d = w->datagram;
+
+	return d && m->raw.p >= d->bytes && m->raw.p < d->bytes + d->length;
+}
+
 /* Contact's URI; without one (sloppy peers) the address that the message came from, or its leg's where it waited for its turn behind another. */
 static struct str target_of(const struct work *w, unsigned leg, const struct sip_msg *m, char *buf, size_t cap)
 {
@@ -53,7 +61,7 @@ static struct str target_of(const struct work *w, unsigned leg, const struct sip
 	if (contact_uri(m, &uri))
 		return uri;
 	out_lit(&o, "sip:");
-	addr_print(&o, w->datagram ? &w->datagram->from : &w->call.leg[leg].source);
+	addr_print(&o, is_in_work(w, m) ? &w->datagram->from : &w->call.leg[leg].source);
 	return out_done(&o);
 }
 
@@ -144,6 +152,13 @@ void leg_learn(struct leg *leg, const struct sip_msg *m)
 	while (sip_values_next(&v, &name))
 		allow |= 1u << sip_method_of(name);
 	leg->allow = allow | 1u << SIP_UNKNOWN;
+}
+
+uint64_t call_key(const struct core *core, struct str call_id, struct str from_tag)
+{
+	struct str part[2] = { call_id, from_tag };
+
+	return siphash_strs(shm_key_index(core->shm), part, 2) | 1;
 }
 
 uint64_t tag_hash(const struct core *core, struct str tag)
@@ -298,6 +313,14 @@ void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 	l->sdp = work_keep(w, sdp.p, sdp.n);
 	l->sdp_bytes = (uint32_t)sdp.n;
 	l->session.flags &= (uint8_t)~SESSION_TELL;
+}
+
+struct str leg_sdp(const struct work *w, unsigned leg)
+{
+	const struct leg *l = &w->call.leg[leg];
+	const char *p = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
+
+	return p ? str_make(p, l->sdp_bytes) : STR_NONE;
 }
 
 void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes)

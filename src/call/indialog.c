@@ -15,7 +15,6 @@ static void refuse(struct work *w, const struct sip_msg *m, unsigned leg, unsign
 		w->full = true;
 		return;
 	}
-	s->flags |= TXN_LOCAL;
 	server_answer(w, s, status, STR_NONE, lines);
 }
 
@@ -147,7 +146,7 @@ static void relay_on(struct work *w, const struct sip_msg *m, struct txn *s)
 		s->fork = (uint8_t)(from - call->fork + 1);
 	c->cseq = leg_cseq(&call->leg[to_leg], m->cseq);
 	c->fork = f && to_leg == LEG_B ? (uint8_t)(f - call->fork + 1) : 0;
-	c->flags = m->body.n ? TXN_HAD_OFFER : 0;
+	c->flags = has_sdp(m) ? TXN_HAD_OFFER : 0;
 	leg_learn(&call->leg[leg], m);
 	if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
 		s->target = txn_refreshed(w, s, m);
@@ -218,7 +217,7 @@ static void answer_here(struct work *w, const struct sip_msg *m, struct txn *s)
 	refreshed_here(w, s, txn_refreshed(w, s, m));
 }
 
-static void relay(struct work *w, const struct sip_msg *m, unsigned leg)
+void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg)
 {
 	struct txn *s;
 
@@ -255,12 +254,7 @@ void indialog_request(struct work *w, const struct sip_msg *m, unsigned leg)
 	else if (ours)
 		reliable_prack(w, m, leg);
 	else
-		relay(w, m, leg);
-}
-
-void indialog_relay(struct work *w, const struct sip_msg *m, unsigned leg)
-{
-	relay(w, m, leg);
+		indialog_relay(w, m, leg);
 }
 
 /* ------------------------------------------------------------------------------------------ responses */
@@ -327,8 +321,10 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 		return;
 	}
 	a = client_response(w, c, m->status);
-	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER)
+	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER) {
 		offer_answered(w, c, m);
+		return;
+	}
 	if (a == TXN_DO_PASS && m->status >= 300 && c->purpose == TXN_FOR_PRACK)
 		shm_count(w->core->self, CNT_pracks_refused);
 	if (m->status >= 200)
@@ -359,10 +355,14 @@ void indialog_failed(struct work *w, struct txn *c)
 {
 	struct txn *s = call_txn_by_id(&w->call, c->peer);
 
-	if (c->purpose == TXN_FOR_REFRESH)
+	if (c->purpose == TXN_FOR_REFRESH) {
 		refresh_failed(w, c);
-	if (c->purpose == TXN_FOR_OFFER)
+		return;
+	}
+	if (c->purpose == TXN_FOR_OFFER) {
 		offer_answered(w, c, NULL);
+		return;
+	}
 	if (c->purpose == TXN_FOR_PRACK)
 		shm_count(w->core->self, CNT_pracks_unanswered);
 	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))

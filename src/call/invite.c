@@ -64,7 +64,7 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 			offer_note(w, f, m, false);
 		if (!call->ringing_after_ms)
 			call->ringing_after_ms = (uint32_t)(w->core->now_ms - call->setup_ms) + 1;
-		if (m->body.n)
+		if (has_sdp(m))
 			call->flags |= CALL_EARLY_MEDIA;
 	}
 	if (c->flags & TXN_INITIAL || sip_first(m, SIP_H_RSEQ)) /* unreliable, it agrees nothing */
@@ -79,30 +79,6 @@ static void provisional(struct work *w, struct txn *c, const struct sip_msg *m)
 }
 
 /* ------------------------------------------------------------------------------------------ 2xx */
-
-/* RFC 3264 §6: every stream refused by port 0. */
-struct str sdp_refusal(struct str offer, struct out *o)
-{
-	while (offer.n) {
-		size_t end = str_chr(offer, '\n');
-		struct str line = str_trim(str_head(offer, end));
-		size_t port = str_chr(line, ' ') + 1, after;
-
-		offer = str_from(offer, end + 1);
-		if (line.n < 2 || line.p[0] == 'a')
-			continue;
-		if (str_starts(line, STR("m=")) && port < line.n) {
-			after = str_chr(str_from(line, port), ' ');
-			out_str(o, str_head(line, port));
-			out_lit(o, "0");
-			out_str(o, str_from(line, port + after));
-		} else {
-			out_str(o, line);
-		}
-		out_lit(o, "\r\n");
-	}
-	return o->overflow ? STR_NONE : out_done(o);
-}
 
 /* Sends an ACK of our own for client transaction c in the given dialog (0 = the leg's) and returns its block. */
 static shm_ref ack_bearing(struct work *w, struct txn *c, shm_ref dialog, struct str body, uint32_t *bytes)
@@ -141,17 +117,14 @@ static shm_ref ack_with(struct work *w, struct txn *c, shm_ref dialog, struct st
 /* The callee's 2xx has an offer that the caller answered in his PRACK already. */
 static void ack_answering(struct work *w, struct txn *c)
 {
-	const struct leg *b = &w->call.leg[LEG_B];
-	const char *answer = b->sdp ? shm_block(w->core->shm, b->sdp) : NULL;
-
 	w->call.rel &= (uint8_t)~REL_ACK_ANSWERS;
-	c->response = ack_bearing(w, c, 0, answer ? str_make(answer, b->sdp_bytes) : STR_NONE, &c->response_bytes);
+	c->response = ack_bearing(w, c, 0, leg_sdp(w, LEG_B), &c->response_bytes);
 	c->flags |= TXN_ACK_KEPT;
 }
 
-void invite_ack_own(struct work *w, struct txn *c, struct str body)
+void invite_ack_own(struct work *w, struct txn *c, struct str sdp)
 {
-	c->response = ack_with(w, c, 0, body, &c->response_bytes);
+	c->response = ack_with(w, c, 0, sdp, &c->response_bytes);
 	c->flags |= TXN_ACK_KEPT;
 }
 
@@ -166,7 +139,7 @@ void invite_ack_ourselves(struct work *w, struct txn *c)
 	if (c->flags & TXN_ACK_KEPT || c->state != TXN_ACCEPTED)
 		return;
 	if (sent && !sip_parse(&m, sent, s->response_bytes, &why))
-		offer = m.body;
+		offer = sdp_of(&m);
 	c->response = ack_with(w, c, 0, offer, &c->response_bytes);
 	c->flags |= TXN_ACK_KEPT;
 }
@@ -203,7 +176,7 @@ static void hang_up_stray(struct work *w, uint16_t invite, const struct sip_msg 
 	bye->listen = c->listen;
 	bye->remote = c->remote;
 	bye->target = dialog_of_response(w, m);
-	bye->response = ack_with(w, c, bye->target, m->body, &bye->response_bytes);
+	bye->response = ack_with(w, c, bye->target, sdp_of(m), &bye->response_bytes);
 	bye->cseq = leg_cseq(&w->call.leg[LEG_B], 1);
 	leg_next_hop(w, LEG_B, bye, &to);
 	if (make_request(w, SIP_BYE, LEG_B, bye, why, STR_NONE, STR_NONE, buf, sizeof buf, &n))
@@ -285,7 +258,7 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 		return;
 	if (!open) { /* the call ended while a re-INVITE was open */
 		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
-		c->response = ack_with(w, c, 0, m->body, &c->response_bytes);
+		c->response = ack_with(w, c, 0, sdp_of(m), &c->response_bytes);
 		c->flags |= TXN_ACK_KEPT;
 	} else if (c->flags & TXN_INITIAL) {
 		answered(w, c, s, m);
@@ -362,8 +335,10 @@ void invite_failed(struct work *w, struct txn *c, unsigned status)
 {
 	struct txn *s = peer_of(w, c);
 
-	if (c->purpose != TXN_FOR_RELAY)
+	if (c->purpose != TXN_FOR_RELAY) {
 		refresh_failed(w, c);
+		return;
+	}
 	if (!s || s->state != TXN_PROCEEDING)
 		return;
 	if (!(c->flags & TXN_INITIAL)) {
@@ -438,7 +413,7 @@ void invite_no_ack(struct work *w, struct txn *s)
 
 void invite_canceled(struct work *w, struct txn *invite, const struct sip_msg *cancel)
 {
-	uint16_t id = invite->id;
+	uint16_t id = invite->id, attempt;
 	struct txn *answer, *c;
 	char buf[2048];
 	struct out o = OUT(buf, sizeof buf);
@@ -458,15 +433,15 @@ void invite_canceled(struct work *w, struct txn *invite, const struct sip_msg *c
 		server_answer(w, invite, 487, STR_NONE, STR_NONE);
 		return;
 	}
-	c = peer_of(w, invite);
+	attempt = invite->peer;
 	if (!(invite->flags & TXN_INITIAL)) {
 		reason_copy(&o, cancel);
-		if (c)
+		if ((c = call_txn_by_id(&w->call, attempt)))
 			client_cancel(w, c, o.overflow ? STR_NONE : out_done(&o));
 		return;
 	}
 	reason_keep(w, cancel);
 	setup_refuse(w, 487, CALL_BY_CALLER, CALL_END_CANCELED, NULL, STR_NONE);
-	if (c)
+	if ((c = call_txn_by_id(&w->call, attempt)))
 		client_cancel(w, c, STR_NONE);
 }

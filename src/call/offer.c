@@ -15,19 +15,23 @@ static struct str text_of(const struct work *w, shm_ref ref, uint32_t bytes)
 	return p ? str_make(p, bytes) : STR_NONE;
 }
 
-static bool plain_sdp(const struct sip_msg *m)
-{
-	return m->body.n && str_istarts(sip_value(m, SIP_H_CONTENT_TYPE), STR("application/sdp"));
-}
-
 /* ------------------------------------------------------------------------------------------ what an early dialog knows */
 
 static void note_sdp(struct work *w, struct fork *f, const struct sip_msg *m)
 {
-	if (!plain_sdp(m))
+	struct str sdp = sdp_of(m);
+
+	if (!sdp.n)
 		return;
-	f->sdp = work_keep(w, m->body.p, m->body.n);
-	f->sdp_bytes = (uint32_t)m->body.n;
+	f->sdp = work_keep(w, sdp.p, sdp.n);
+	f->sdp_bytes = (uint32_t)sdp.n;
+}
+
+/* The same of the caller's. */
+static void note_answer(struct work *w, struct fork *f, struct str sdp)
+{
+	f->answer = work_keep(w, sdp.p, sdp.n);
+	f->answer_bytes = (uint32_t)sdp.n;
 }
 
 void offer_note(struct work *w, struct fork *f, const struct sip_msg *m, bool reliable)
@@ -57,72 +61,29 @@ void offer_note(struct work *w, struct fork *f, const struct sip_msg *m, bool re
 
 /* ------------------------------------------------------------------------------------------ answers made here */
 
-/* The lines of one description from one m= line to the next; the first call gives what stands before all of them. */
-static struct str section(struct str *rest)
-{
-	size_t at = 0;
-
-	while (at < rest->n) {
-		at += str_chr(str_from(*rest, at), '\n') + 1;
-		if (at >= rest->n || str_starts(str_from(*rest, at), STR("m=")))
-			break;
-	}
-	struct str first = str_head(*rest, at);
-	*rest = str_from(*rest, at);
-	return first;
-}
-
-/* A description may lack its last line's end. */
-static void put_section(struct out *o, struct str s)
-{
-	out_str(o, s);
-	if (s.n && s.p[s.n - 1] != '\n')
-		out_lit(o, "\r\n");
-}
-
-/* RFC 3264 §6: as many streams as the offer has; what the known description has no stream for is refused. */
-static struct str answer_to(struct str offer, struct str known, struct out *o)
-{
-	struct str theirs = offer, ours = known;
-
-	if (!known.n)
-		return sdp_refusal(offer, o);
-	section(&theirs);
-	put_section(o, section(&ours));
-	while (theirs.n) {
-		struct str stream = section(&theirs);
-		if (ours.n)
-			put_section(o, section(&ours));
-		else
-			sdp_refusal(stream, o);
-	}
-	return o->overflow ? known : out_done(o);
-}
-
 /* Answers an offer of one side's on transaction s from what is known of the other's. */
 static void answer_known(struct work *w, struct txn *s, struct str lines, struct str offer, struct str known)
 {
 	char text[SDP_MAX];
 	struct out o = OUT(text, sizeof text);
 
-	server_answer_body(w, s, 200, lines, SDP_TYPE, answer_to(offer, known, &o));
+	server_answer_body(w, s, 200, lines, SDP_TYPE, sdp_answer(offer, known, &o));
 }
 
 static struct str known_of_callee(const struct work *w, const struct fork *f)
 {
-	const struct leg *a = &w->call.leg[LEG_A];
-
-	return f && f->sdp ? text_of(w, f->sdp, f->sdp_bytes) : text_of(w, a->sdp, a->sdp_bytes);
+	return f && f->sdp ? text_of(w, f->sdp, f->sdp_bytes) : leg_sdp(w, LEG_A);
 }
 
 /* The caller has described himself anew; the gateway does not know it yet. */
 static void caller_moved(struct work *w, const struct sip_msg *m, struct fork *f)
 {
-	if (!plain_sdp(m))
+	struct str sdp = sdp_of(m);
+
+	if (!sdp.n)
 		return;
 	if (f) {
-		f->answer = work_keep(w, m->body.p, m->body.n);
-		f->answer_bytes = (uint32_t)m->body.n;
+		note_answer(w, f, sdp);
 		f->flags |= FORK_TELL_B;
 	} else if (w->call.phase >= CALL_ANSWERED) {
 		leg_keep_sdp(w, LEG_B, m);
@@ -166,10 +127,10 @@ void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, stru
 	struct addr to;
 	size_t n;
 
-	if (agreed && takes_update(&w->call, LEG_B) && plain_sdp(m) && !prack_open(&w->call))
+	if (agreed && takes_update(&w->call, LEG_B) && !prack_open(&w->call))
 		t = call_txn_new(w, true, SIP_UPDATE, LEG_B);
 	if (!t) {
-		answer_known(w, p, STR_NONE, m->body, known_of_callee(w, f));
+		answer_known(w, p, STR_NONE, sdp_of(m), known_of_callee(w, f));
 		caller_moved(w, m, f);
 		return;
 	}
@@ -181,7 +142,7 @@ void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, stru
 	t->cseq = leg_cseq(b, 1);
 	leg_put_contact(w, LEG_B, &lines);
 	leg_next_hop(w, LEG_B, t, &to);
-	if (make_request(w, SIP_UPDATE, LEG_B, t, out_done(&lines), SDP_TYPE, m->body, buf, sizeof buf, &n))
+	if (make_request(w, SIP_UPDATE, LEG_B, t, out_done(&lines), SDP_TYPE, sdp_of(m), buf, sizeof buf, &n))
 		w->full = true;
 	else
 		client_start(w, t, buf, n, &to, t->listen);
@@ -196,8 +157,7 @@ static void carried(struct work *w, struct txn *c, struct fork *f, const struct 
 	if (!f)
 		return;
 	note_sdp(w, f, m);
-	f->answer = work_keep(w, request->body.p, request->body.n);
-	f->answer_bytes = (uint32_t)request->body.n;
+	note_answer(w, f, sdp_of(request));
 	f->flags &= (uint8_t)~FORK_TELL_B;
 }
 
@@ -209,13 +169,14 @@ void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
 	struct sip_fault why;
 	struct sip_msg request;
 
+	c->request = 0;
 	if (!bytes || sip_parse(&request, bytes, c->request_bytes, &why))
 		return;
-	if (p && p->state == TXN_TRYING && m && m->status < 300 && m->body.n) {
+	if (p && p->state == TXN_TRYING && m && m->status < 300 && has_sdp(m)) {
 		carried(w, c, f, &request, m);
-		server_answer_body(w, p, 200, STR_NONE, SDP_TYPE, m->body);
+		server_answer_body(w, p, 200, STR_NONE, SDP_TYPE, sdp_of(m));
 	} else if (p && p->state == TXN_TRYING) {
-		answer_known(w, p, STR_NONE, request.body, known_of_callee(w, f));
+		answer_known(w, p, STR_NONE, sdp_of(&request), known_of_callee(w, f));
 		caller_moved(w, &request, f);
 	}
 	reliable_advance(w);
@@ -228,7 +189,7 @@ static bool can_cross(const struct call *c, const struct fork *f, const struct s
 {
 	bool said = c->leg[to].allow != 0, takes = takes_update(c, to);
 
-	if (!m->body.n)
+	if (!has_sdp(m))
 		return takes || !said;
 	if (to == LEG_A)
 		return !(f->flags & FORK_AGREED) || (f->flags & FORK_TOLD && (takes || !said));
@@ -254,12 +215,12 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
 	leg_put_contact(w, s->leg, &lines);
 	if (lines.overflow)
 		lines.n = 0;
-	if (!m->body.n) {
+	if (!has_sdp(m)) {
 		server_answer(w, s, 200, STR_NONE, str_make(text, lines.n));
 		return true;
 	}
-	known = s->leg == LEG_A ? known_of_callee(w, f) : f->answer ? text_of(w, f->answer, f->answer_bytes) : text_of(w, c->leg[LEG_B].sdp, c->leg[LEG_B].sdp_bytes);
-	answer_known(w, s, str_make(text, lines.n), m->body, known);
+	known = s->leg == LEG_A ? known_of_callee(w, f) : f->answer ? text_of(w, f->answer, f->answer_bytes) : leg_sdp(w, LEG_B);
+	answer_known(w, s, str_make(text, lines.n), sdp_of(m), known);
 	if (s->leg == LEG_A) {
 		caller_moved(w, m, f);
 	} else {
@@ -293,22 +254,20 @@ static void inherit(struct work *w, const struct fork *f)
 void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, struct reshape *shape)
 {
 	struct call *c = &w->call;
-	struct leg *a = &c->leg[LEG_A];
-	struct str known;
+	struct str known, sdp = sdp_of(m);
 
 	if (f)
 		inherit(w, f);
 	if (c->flags & CALL_REL_THROUGH)
 		return;
-	known = text_of(w, a->sdp, a->sdp_bytes);
+	known = leg_sdp(w, LEG_A);
 	if (f && f->flags & FORK_TOLD) {
-		c->flags |= CALL_SDP_DONE;
-		if (!plain_sdp(m))
+		if (!sdp.n)
 			return;
 		if (f->offer == OFFER_KEPT)
 			c->rel |= REL_ACK_ANSWERS;
-		shape->set_body = true; /* answered already: left out; what differs follows */
-		if (known.n && !sdp_same(known, m->body))
+		shape->set_body = sdp.n == m->body.n; /* answered already: left out, unless other parts stand beside it; what differs follows */
+		if (known.n && !sdp_same(known, sdp))
 			c->flags |= CALL_TELL_A;
 	} else if (!m->body.n && known.n) {
 		shape->set_body = true;

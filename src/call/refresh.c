@@ -82,10 +82,8 @@ static void send_own(struct work *w, unsigned leg, enum sip_method method, enum 
 void refresh_send(struct work *w, unsigned leg)
 {
 	struct leg *l = &w->call.leg[leg];
-	const char *sdp = l->sdp ? shm_block(w->core->shm, l->sdp) : NULL;
-	struct str body = sdp ? str_make(sdp, l->sdp_bytes) : STR_NONE;
+	struct str body = leg_sdp(w, leg);
 	enum sip_method method = refresh_method(l);
-
 	bool open = refresh_open(&w->call, leg), tell = l->session.flags & SESSION_TELL;
 
 	if (!open && !tell && l->session.attempts < UINT8_MAX)
@@ -103,31 +101,6 @@ void refresh_send(struct work *w, unsigned leg)
 
 /* ------------------------------------------------------------------------------------------ the answer */
 
-/* Two descriptions, but for the version in the o= line (its third field). */
-bool sdp_same(struct str a, struct str b)
-{
-	while (a.n || b.n) {
-		struct str x = str_trim(str_head(a, str_chr(a, '\n'))), y = str_trim(str_head(b, str_chr(b, '\n')));
-
-		a = str_from(a, str_chr(a, '\n') + 1);
-		b = str_from(b, str_chr(b, '\n') + 1);
-		if (str_starts(x, STR("o=")) && str_starts(y, STR("o="))) {
-			for (unsigned field = 0; field < 2; field++) {
-				size_t i = str_chr(x, ' '), k = str_chr(y, ' ');
-				if (!str_eq(str_head(x, i), str_head(y, k)))
-					return false;
-				x = str_from(x, i + 1);
-				y = str_from(y, k + 1);
-			}
-			x = str_from(x, str_chr(x, ' '));
-			y = str_from(y, str_chr(y, ' '));
-		}
-		if (!str_eq(x, y))
-			return false;
-	}
-	return true;
-}
-
 void refresh_tell(struct work *w, unsigned leg)
 {
 	if (!w->call.leg[leg].sdp)
@@ -140,13 +113,11 @@ void refresh_tell(struct work *w, unsigned leg)
 static void tell_other(struct work *w, const struct txn *c, const struct sip_msg *m)
 {
 	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
-	struct leg *o = &w->call.leg[other];
-	const char *known = o->sdp ? shm_block(w->core->shm, o->sdp) : NULL;
-	struct str sdp = sdp_of(m);
+	struct str known = leg_sdp(w, other), sdp = sdp_of(m);
 
-	if (!sdp.n || !known || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
+	if (!sdp.n || !known.n || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
 		return;
-	if (sdp_same(str_make(known, o->sdp_bytes), sdp))
+	if (sdp_same(known, sdp))
 		return;
 	leg_keep_sdp(w, other, m);
 	refresh_tell(w, other);
@@ -213,6 +184,7 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 	enum txn_action a;
 	shm_ref request = c->request;
 	uint32_t bytes = c->request_bytes;
+	bool invite = c->method == SIP_INVITE;
 
 	if (repeat) {
 		client_ack_again(w, c);
@@ -223,24 +195,24 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 		client_ack_again(w, c);
 	if (a == TXN_DO_ACK_PASS)
 		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
-	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
+	if (m->status < 200 && invite && c->state == TXN_PROCEEDING) {
 		reliable_reinvite(w, c, m);
-	if (m->status < 200 && c->method == SIP_INVITE && c->state == TXN_PROCEEDING)
 		c->expire_ms = w->core->now_ms + txn_give_up_ms(leg_params(w, c->leg), c->t1_ms);
+	}
 	if (m->status < 200 || (a != TXN_DO_PASS && a != TXN_DO_ACK_PASS))
 		return;
 	c->request = 0;
 	if (m->status < 300) /* RFC 3261 §12.2.1.2: before the ACK, which goes to the new target */
 		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
-	if (m->status < 300 && c->method == SIP_INVITE)
-		invite_ack_own(w, c, m->body);
+	if (m->status < 300 && invite)
+		invite_ack_own(w, c, sdp_of(m));
 	if (w->call.phase >= CALL_ENDING)
 		return;
 	if (m->status >= 300)
 		refused(w, c, m, request, bytes);
 	else
 		accepted(w, c, m);
-	if (c->method == SIP_INVITE)
+	if (invite) /* c may be gone: a hangup makes room */
 		indialog_release(w, false);
 }
 

@@ -82,7 +82,7 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 	const struct route_gateway *gw;
 	struct out o = OUT(x->uri, sizeof x->uri), number;
 	uint16_t list[CANDIDATES];
-	char user[512], sent[512];
+	char user[CALL_USER_MAX], sent[CALL_USER_MAX + CONF_PREFIX];
 	struct str dialed = STR_NONE;
 	struct sip_uri uri;
 	unsigned n;
@@ -188,7 +188,6 @@ static unsigned forward(struct work *w, const struct sip_msg *m)
 
 int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	struct str part[2] = { m->call_id, m->from_tag };
 	unsigned caller = CALL_NO_GATEWAY, status;
 	struct work w;
 
@@ -200,9 +199,8 @@ int relay_request(struct core *core, const struct shm_datagram *d, const struct 
 			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
 		return 0;
 	}
-	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, siphash_strs(shm_key_index(core->shm), part, 2) | 1, 0)) {
-		shm_count(core->self, CNT_table_full);
-		stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
+	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
+		stateless_full(core, d, m);
 		return 0;
 	}
 	w.call.phase = CALL_RELAY;

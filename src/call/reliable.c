@@ -8,19 +8,11 @@ enum { RSEQ_SPAN = 0x7fff0000 }; /* RFC 3262 §3: starts at random between 1 and
 
 /* ------------------------------------------------------------------------------------------ the modes of the two legs */
 
-bool has_sdp(const struct sip_msg *m)
-{
-	struct str type = sip_value(m, SIP_H_CONTENT_TYPE);
-
-	return m->body.n && (str_istarts(type, STR("application/sdp")) || str_istarts(type, STR("multipart/")));
-}
-
 static bool acts(enum params_100rel mode)
 {
 	return mode == PARAMS_100REL_SUPPORTED || mode == PARAMS_100REL_REQUIRED || mode == PARAMS_100REL_PASSTHROUGH;
 }
 
-/* What the caller's leg cannot satisfy is refused before the call begins. Returns the status and writes its lines; 0 = go on. */
 unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines)
 {
 	bool required = sip_has_token(m, SIP_H_REQUIRE, STR("100rel"));
@@ -44,7 +36,7 @@ void reliable_begin(struct work *w, const struct sip_msg *m)
 		w->call.flags |= CALL_A_MUST;
 	if (required || sip_has_token(m, SIP_H_SUPPORTED, STR("100rel")))
 		w->call.flags |= CALL_A_CAN;
-	if (!m->body.n)
+	if (!has_sdp(m))
 		w->call.flags |= CALL_OFFERLESS;
 }
 
@@ -338,14 +330,6 @@ static struct txn *answered_invite(struct call *c)
 	return NULL;
 }
 
-static struct txn *caller_invite(struct call *c)
-{
-	for (unsigned i = 0; i < c->ntxns; i++)
-		if (c->txn[i].machine == TXN_IST && c->txn[i].flags & TXN_INITIAL)
-			return &c->txn[i];
-	return NULL;
-}
-
 /* The next in the queue; several 1xx, then perhaps the 2xx, which waits for no ringing. */
 void reliable_advance(struct work *w)
 {
@@ -354,7 +338,7 @@ void reliable_advance(struct work *w)
 
 	if (reliable_has_2xx(&w->call) && !sdp_pending(&w->call))
 		reliable_close(w);
-	while (w->call.phase == CALL_SETUP && w->call.nqueued && !blocked(&w->call) && (s = caller_invite(&w->call))) {
+	while (w->call.phase == CALL_SETUP && w->call.nqueued && !blocked(&w->call) && (s = call_invite(&w->call))) {
 		if (!unqueue(w, &m))
 			continue;
 		if (m.status < 200)
@@ -391,7 +375,7 @@ void reliable_timeout(struct work *w, struct txn *s)
 /* RFC 3262 §3: RSeq, CSeq number and method, in the dialog of the response. */
 static struct txn *acknowledged(struct work *w, const struct sip_msg *m)
 {
-	struct txn *s = caller_invite(&w->call);
+	struct txn *s = call_invite(&w->call);
 	struct reliable *open = &w->call.open;
 	uint32_t rseq, number;
 	struct str method;
@@ -401,9 +385,9 @@ static struct txn *acknowledged(struct work *w, const struct sip_msg *m)
 	return s->cseq == number && open->rseq == rseq && open->tag_hash == tag_hash(w->core, m->to_tag) ? s : NULL;
 }
 
-bool reliable_awaits(const struct work *w, const struct sip_msg *m)
+bool reliable_awaits(struct work *w, const struct sip_msg *m)
 {
-	return acknowledged((struct work *)(uintptr_t)w, m) != NULL;
+	return acknowledged(w, m) != NULL;
 }
 
 static struct txn *attempt_of(struct call *c)
@@ -418,16 +402,17 @@ static struct txn *attempt_of(struct call *c)
 static void take_answer(struct work *w, const struct sip_msg *m, struct fork *f)
 {
 	struct txn *b = attempt_of(&w->call);
+	struct str sdp = sdp_of(m);
 	char text[256];
 	struct out type = OUT(text, sizeof text);
 
-	if (has_sdp(m)) {
-		f->answer = work_keep(w, m->body.p, m->body.n);
-		f->answer_bytes = (uint32_t)m->body.n;
+	if (sdp.n) {
+		f->answer = work_keep(w, sdp.p, sdp.n);
+		f->answer_bytes = (uint32_t)sdp.n;
 	}
 	leg_keep_sdp(w, LEG_B, m);
 	if (f->offer == OFFER_UNRELIABLE) {
-		f->offer = has_sdp(m) ? OFFER_KEPT : OFFER_UNRELIABLE;
+		f->offer = sdp.n ? OFFER_KEPT : OFFER_UNRELIABLE;
 		return;
 	}
 	f->offer = OFFER_ANSWERED;

@@ -8,7 +8,7 @@ enum { LINES_MAX = CALL_MESSAGE_MAX, CONTACTS_MAX = 8, URI_TEXT = 160 };
 
 /* Texts that the edits point to until the message is written. */
 struct texts {
-	char lines[LINES_MAX], uri[URI_TEXT], cseq[48], rack[64], forwards[16], ruri[4096];
+	char lines[LINES_MAX], uri[URI_TEXT], cseq[16], rack[64], forwards[16], ruri[4096];
 	struct sip_edit edit;
 };
 
@@ -64,14 +64,17 @@ static void edit_contact(struct texts *x, const struct work *w, const struct sip
 	}
 }
 
-static void edit_number(struct texts *x, struct str value, uint32_t number, struct str method)
+/* CSeq's number alone: the method stays as it is written, whatever its length. */
+static void edit_number(struct texts *x, const struct sip_msg *m, uint32_t number)
 {
+	struct str value = sip_value(m, SIP_H_CSEQ);
 	struct out o = OUT(x->cseq, sizeof x->cseq);
+	size_t digits = 0;
 
+	while (digits < value.n && value.p[digits] >= '0' && value.p[digits] <= '9')
+		digits++;
 	out_u64(&o, number);
-	out_lit(&o, " ");
-	out_str(&o, method);
-	sip_edit_replace(&x->edit, value, o.overflow ? value : out_done(&o));
+	sip_edit_replace(&x->edit, str_head(value, digits), out_done(&o));
 }
 
 /* Max-Forwards less one; 70 where it lacks (RFC 3261 §16.6). */
@@ -182,7 +185,7 @@ static void request_edits(struct texts *x, struct work *w, const struct sip_msg 
 	put_via(lines, w, t);
 	edit_forwards(x, m, lines);
 	edit_contact(x, w, m, to, m->method == SIP_INVITE, lines);
-	edit_number(x, sip_value(m, SIP_H_CSEQ), t->cseq, m->method_name);
+	edit_number(x, m, t->cseq);
 	edit_call_id(x, w, m, to);
 	if (bears_session(m->method)) {
 		session_strip(&x->edit);
@@ -203,18 +206,17 @@ int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct
 	return write_request(&x, &lines, buf, cap, n);
 }
 
-/* The gateway's number and address; the URI's other parts pass. */
+/* The gateway's number and address; the URI's other parts pass (admit() has seen to its length). */
 static struct str gateway_uri(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, char *buf, size_t cap)
 {
-	struct out o = OUT(buf, cap), user = OUT(buf + cap - 512, 512);
 	const struct sip_uri *uri = &m->request_uri;
-	char plain[512];
+	char plain[CALL_USER_MAX], number[CALL_USER_MAX + CONF_PREFIX];
+	struct out o = OUT(buf, cap), user = OUT(number, sizeof number);
 	struct str dialed;
 
-	o.cap -= 512;
 	out_lit(&o, "sip:");
 	if (!sip_uri_user(uri, plain, sizeof plain, &dialed) && dialed.n) {
-		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user) || user.overflow)
+		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user))
 			out_str(&o, dialed);
 		else
 			out_str(&o, out_done(&user));
@@ -223,7 +225,7 @@ static struct str gateway_uri(struct work *w, const struct sip_msg *m, const str
 	addr_print(&o, &gw->addr);
 	if (uri->is_sip || uri->is_sips)
 		out_str(&o, uri->params);
-	return o.overflow ? m->uri : out_done(&o);
+	return o.overflow ? STR_NONE : out_done(&o);
 }
 
 int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, struct txn *t, char *buf, size_t cap, size_t *n)
@@ -231,9 +233,13 @@ int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_g
 	struct texts x;
 	struct out lines = OUT(x.lines, sizeof x.lines);
 
+	struct str uri = gateway_uri(w, m, gw, x.ruri, sizeof x.ruri);
+
+	if (!uri.n)
+		return ERR_SPACE;
 	request_edits(&x, w, m, LEG_B, t, &lines);
 	reliable_ask(w, &lines);
-	sip_edit_replace(&x.edit, m->uri, gateway_uri(w, m, gw, x.ruri, sizeof x.ruri));
+	sip_edit_replace(&x.edit, m->uri, uri);
 	return write_request(&x, &lines, buf, cap, n);
 }
 
@@ -273,15 +279,6 @@ static void put_record_route(const struct work *w, const struct txn *s, unsigned
 	out_lit(lines, "\r\n");
 }
 
-/* The method as the response's CSeq writes it: unknown ones keep their name. */
-static struct str cseq_method(const struct sip_msg *m)
-{
-	struct str method = STR_NONE;
-	uint32_t number;
-
-	return sip_cseq_parse(sip_value(m, SIP_H_CSEQ), &number, &method) ? STR_NONE : method;
-}
-
 int rewrite_response(struct work *w, const struct sip_msg *m, const struct txn *s, unsigned status, char *buf, size_t cap, size_t *n)
 {
 	struct reshape shape = { .set_body = false };
@@ -302,7 +299,7 @@ int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct tx
 	put_record_route(w, s, status ? status : m->status, &lines);
 	if (m->status < 300 || m->status >= 400)
 		edit_contact(&x, w, m, s->leg, s->method == SIP_INVITE && m->status > 100 && m->status < 300, &lines);
-	edit_number(&x, sip_value(m, SIP_H_CSEQ), s->cseq, cseq_method(m));
+	edit_number(&x, m, s->cseq);
 	edit_call_id(&x, w, m, s->leg);
 	if (bears_session(s->method)) {
 		session_strip(&x.edit);
@@ -339,7 +336,7 @@ int rewrite_again(struct work *w, const struct sip_msg *sent, struct txn *t, cha
 	sip_edit_init(&x.edit, sent);
 	sip_edit_drop_all(&x.edit, SIP_H_VIA);
 	put_via(&lines, w, t);
-	edit_number(&x, sip_value(sent, SIP_H_CSEQ), t->cseq, sent->method_name);
+	edit_number(&x, sent, t->cseq);
 	session_strip(&x.edit);
 	session_ask(w, t, &lines);
 	return write_request(&x, &lines, buf, cap, n);

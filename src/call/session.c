@@ -170,7 +170,7 @@ static uint64_t wait_of(const struct work *w, unsigned leg, unsigned k)
 {
 	const struct params *p = leg_params(w, leg);
 	const struct session *s = &w->call.leg[leg].session;
-	uint64_t interval = s->interval_ms, wait, latest, t1;
+	uint64_t interval = s->interval_ms, wait, latest;
 
 	if (p->refresh_schedule == PARAMS_SEGMENTS)
 		wait = k < p->update_segment ? k * interval / p->update_segment : 0;
@@ -178,8 +178,7 @@ static uint64_t wait_of(const struct work *w, unsigned leg, unsigned k)
 		wait = k == 1 ? interval - interval / p->update_segment : 0;
 	if (k != 1 || p->strict_schedule)
 		return wait;
-	t1 = p->t1_ms ? p->t1_ms : shm_endpoint_t1_ms(w->core->shm, &w->call.leg[leg].remote, 500, p->t1_min_ms, p->t1_max_ms);
-	latest = min64(HANGUP_EARLY_MS, interval / 3) + 64 * t1;
+	latest = min64(HANGUP_EARLY_MS, interval / 3) + 64 * (uint64_t)leg_t1_ms(w, leg, &w->call.leg[leg].remote);
 	latest = max64(interval / 2, interval > latest ? interval - latest : 0);
 	return min64(wait, latest);
 }

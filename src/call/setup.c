@@ -42,7 +42,8 @@ bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg
 		stateless_answer(core, d, m, 416, STR_NONE, STR_NONE);
 		return false;
 	}
-	if (sip_uri_user(&uri, user, sizeof user, &dialed) == ERR_SPACE) { /* never route by a part of a number */
+	/* Never route by a part of a number, and never send one on as it was dialed for want of room. */
+	if (m->uri.n > CALL_URI_MAX || sip_uri_user(&uri, user, sizeof user, &dialed) == ERR_SPACE) {
 		stateless_answer(core, d, m, 414, STR_NONE, STR_NONE);
 		return false;
 	}
@@ -77,13 +78,11 @@ static void index_own_id(struct work *w, const struct sip_msg *m)
 {
 	char id[OWN_ID_KEPT + 24];
 	struct out o = OUT(id, sizeof id);
-	struct str part[2] = { STR_NONE, m->from_tag };
 
 	if (!route_has_own_ids(w->core->route))
 		return;
 	own_call_id(w, m, &o);
-	part[0] = out_done(&o);
-	w->key[1] = siphash_strs(shm_key_index(w->core->shm), part, 2) | 1;
+	w->key[1] = call_key(w->core, out_done(&o), m->from_tag);
 }
 
 static void leg_b_for(struct work *w, const struct sip_msg *m, unsigned gateway, const struct route_gateway *gw)
@@ -128,7 +127,7 @@ static void note_sent(struct work *w, const char *bytes, size_t n)
 {
 	struct leg *a = &w->call.leg[LEG_A];
 	struct str line = str_make(bytes, n), sent = STR_NONE;
-	char buf[CALL_USER_MAX];
+	char buf[CALL_USER_MAX + CONF_PREFIX];
 	struct sip_uri uri;
 
 	line = str_from(line, str_chr(line, ' ') + 1);
@@ -163,7 +162,7 @@ static void attempt(struct work *w, const struct sip_msg *m, unsigned gateway, s
 		return;
 	}
 	t->cseq = w->call.leg[LEG_B].cseq_local;
-	t->flags = TXN_INITIAL | (m->body.n ? TXN_HAD_OFFER : 0);
+	t->flags = TXN_INITIAL | (has_sdp(m) ? TXN_HAD_OFFER : 0);
 	t->peer = s->id;
 	s->peer = t->id;
 	if (rewrite_invite(w, m, gw, t, buf, sizeof buf, &n)) {
@@ -209,14 +208,6 @@ static unsigned choose(struct work *w, bool *any, bool *unfit)
 	return CALL_NO_GATEWAY;
 }
 
-static struct txn *caller_invite(struct call *c)
-{
-	for (unsigned i = 0; i < c->ntxns; i++)
-		if (c->txn[i].machine == TXN_IST && c->txn[i].flags & TXN_INITIAL)
-			return &c->txn[i];
-	return NULL;
-}
-
 /* Nobody is left: the caller gets the last gateway's answer, or one of ours. */
 static void give_up(struct work *w, bool any, unsigned status, const struct sip_msg *failed, struct str lines)
 {
@@ -235,7 +226,7 @@ void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned s
 	struct call *c = &w->call;
 	bool any = true, unfit = false, room = call_room(w, 1), fails_over = route_fails_over(status);
 	struct str lines = failed ? reliable_unfit(c, failed) : STR_NONE;
-	struct txn *s = caller_invite(c);
+	struct txn *s = call_invite(c);
 	struct sip_fault why;
 	struct sip_msg own;
 	unsigned gateway = CALL_NO_GATEWAY;
@@ -282,7 +273,7 @@ enum call_reason reason_of_status(unsigned status)
 
 void setup_refuse(struct work *w, unsigned status, enum call_side by, enum call_reason why, const struct sip_msg *response, struct str lines)
 {
-	struct txn *s = caller_invite(&w->call);
+	struct txn *s = call_invite(&w->call);
 	struct reshape shape = { .lines = lines };
 	char buf[CALL_MESSAGE_MAX];
 	size_t n;
@@ -335,12 +326,6 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	return !w->full;
 }
 
-static void refuse_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
-{
-	shm_count(core->self, shm_heap_tight(core->shm) ? CNT_arena_full : CNT_table_full);
-	stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
-}
-
 /* RFC 4028 §9: too short an interval of a caller who knows timers. */
 static bool admit_session(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, unsigned caller)
 {
@@ -373,8 +358,6 @@ static bool admit_reliable(struct core *core, const struct shm_datagram *d, cons
 
 int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	struct str part[2] = { m->call_id, m->from_tag };
-	uint64_t key = siphash_strs(shm_key_index(core->shm), part, 2) | 1;
 	struct work w;
 	unsigned caller;
 
@@ -386,14 +369,14 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 	}
 	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
-	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, key, 0)) {
-		refuse_full(core, d, m);
+	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
+		stateless_full(core, d, m);
 		return 0;
 	}
 	if (begin_call(&w, m, caller))
 		setup_next_gateway(&w, m, 0, NULL);
 	if (work_commit(&w)) {
-		refuse_full(core, d, m);
+		stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
 		return 0;
 	}
 	shm_count(core->self, CNT_calls_started);

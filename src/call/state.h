@@ -20,6 +20,7 @@ enum {
 	CALL_TRIED = 8,       /* gateways tried for one call */
 	CALL_NO_GATEWAY = 0xffff,
 	CALL_USER_MAX = 512,  /* longest user part of a Request-URI that we route by, bytes; longer: 414 */
+	CALL_URI_MAX = 3000,  /* longest Request-URI that a call or a relayed request may begin with, bytes; longer: 414 */
 	CALL_MESSAGE_MAX = 66000, /* longest message that we write, bytes */
 };
 
@@ -44,18 +45,15 @@ enum call_reason {
 
 enum {
 	CALL_BYE_WAITS = 1,     /* BYE to the caller waits for his ACK (RFC 3261 §15) */
-	CALL_CANCELED = 2,      /* the caller gave up, or we did: a 2xx that crosses is ACKed and hung up */
 	CALL_EARLY_MEDIA = 4,   /* a provisional response bore a description: no failover any more */
 	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
 	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
-	CALL_ANSWERED_ONCE = 32,
 	CALL_A_CAN = 64,        /* the caller's INVITE said 100rel */
 	CALL_A_MUST = 128,      /* in Require */
 	CALL_OFFERLESS = 256,   /* the caller's INVITE had no description */
 	CALL_REL_A = 512,       /* the caller's leg runs RFC 3262 with us */
 	CALL_REL_B = 1024,      /* so does the gateway's: 100rel was asked for */
 	CALL_REL_THROUGH = 2048,/* passthrough on both: end to end */
-	CALL_SDP_DONE = 4096,   /* the dialog that answered had told the caller its description reliably */
 	CALL_TELL_A = 8192,     /* the 2xx brought another description: the caller is told after his ACK */
 	CALL_SETTLED = 16384,   /* packed without what only a call under way needs */
 };
@@ -76,7 +74,7 @@ enum {
 };
 struct session {
 	uint32_t interval_ms;   /* 0 = no timer on this leg */
-	uint32_t min_se_s;      /* largest Min-SE that a 422 taught; 0 = none */
+	uint32_t min_se_s;      /* largest Min-SE that a request or a 422 bore; 0 = none */
 	uint8_t refresher;      /* SESSION_US or SESSION_THEM, written anew by each 2xx */
 	uint8_t flags;          /* SESSION_* */
 	uint8_t attempts;       /* refreshes tried since the last confirmation */

@@ -24,3 +24,9 @@ void stateless_answer(struct core *core, const struct shm_datagram *d, const str
 	if (!o.overflow)
 		shm_outbox_put(core->self, d->listen, &to, o.p, (uint32_t)o.n);
 }
+
+void stateless_full(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+{
+	shm_count(core->self, shm_heap_tight(core->shm) ? CNT_arena_full : CNT_table_full);
+	stateless_answer(core, d, m, 503, STR_NONE, STR("Retry-After: 10\r\n"));
+}

@@ -14,6 +14,14 @@ struct txn *call_txn_by_id(struct call *c, uint16_t id)
 	return NULL;
 }
 
+struct txn *call_invite(struct call *c)
+{
+	for (unsigned i = 0; i < c->ntxns; i++)
+		if (c->txn[i].machine == TXN_IST && c->txn[i].flags & TXN_INITIAL)
+			return &c->txn[i];
+	return NULL;
+}
+
 uint16_t call_next_id(struct call *c)
 {
 	if (!c->next_id)
@@ -116,7 +124,7 @@ uint32_t call_limit_ms(uint32_t global_ms, uint32_t caller_ms, uint32_t callee_m
 	return !caller_ms || (callee_ms && callee_ms < caller_ms) ? callee_ms : caller_ms;
 }
 
-static uint16_t t1_of(const struct work *w, unsigned leg, const struct addr *remote)
+uint16_t leg_t1_ms(const struct work *w, unsigned leg, const struct addr *remote)
 {
 	const struct params *p = leg_params(w, leg);
 	uint32_t t1 = p->t1_ms;
@@ -171,7 +179,7 @@ struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg)
 	}
 	t->request = work_keep(w, o.p, o.n);
 	t->request_bytes = (uint32_t)o.n;
-	t->t1_ms = t1_of(w, leg, &t->remote);
+	t->t1_ms = leg_t1_ms(w, leg, &t->remote);
 	txn_start(t, leg_params(w, leg), w->core->now_ms);
 	return t;
 }
@@ -293,7 +301,7 @@ void client_start(struct work *w, struct txn *t, const char *bytes, size_t n, co
 	t->listen = listen;
 	t->request = work_keep(w, bytes, n);
 	t->request_bytes = (uint32_t)n;
-	t->t1_ms = t1_of(w, t->leg, to);
+	t->t1_ms = leg_t1_ms(w, t->leg, to);
 	txn_start(t, leg_params(w, t->leg), w->core->now_ms);
 	work_send(w, t->request, t->request_bytes, listen, to);
 }

@@ -85,7 +85,7 @@ int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, 
 	return 0;
 }
 
-int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key0, uint64_t key1)
+int work_begin_new(struct work *w, struct core *core, const struct shm_datagram *d, uint64_t key)
 {
 	int err = shm_step_begin_new(&w->step, core->self);
 
@@ -98,8 +98,8 @@ int work_begin_new(struct work *w, struct core *core, const struct shm_datagram 
 	w->call.setup_ms = core->now_ms;
 	w->call.duration_limit_ms = SHM_NEVER;
 	w->call.next_id = 1;
-	w->key[0] = key0;
-	w->key[1] = key1;
+	w->key[0] = key;
+	w->key[1] = 0;
 	return 0;
 }
 

@@ -3,7 +3,7 @@
  *
  *	child_start(&c, heritage, SHM_TIMER, 0);   (a failure ends the process: the supervisor forks again)
  *	...handles on &c.loop; each callback begins with child_wake(&c)...
- *	child_run(&c);                             (until SIGTERM; then c.leave)
+ *	child_run(&c);                             (until SIGTERM, and c.may_leave says so)
  */
 #ifndef VELADOR_PROC_CHILD_H
 #define VELADOR_PROC_CHILD_H

@@ -87,12 +87,22 @@ static void sup_answer(struct supervisor *s, const char *why)
 	s->asked.asker = 0;
 }
 
+/* Who asked meanwhile asked for what the file holds by now. */
+static void sup_over(struct supervisor *s)
+{
+	s->reload = SUP_IDLE;
+	if (!s->reload_again || s->report_open)
+		return;
+	s->reload_again = false;
+	sup_reload_start(s);
+}
+
 static void sup_refuse(struct supervisor *s, const char *why)
 {
 	log_error("reload refused, nothing is changed: %s", why);
 	shm_count(s->self, CNT_reload_failures);
 	sup_answer(s, why);
-	s->reload = SUP_IDLE;
+	sup_over(s);
 }
 
 static void on_report(uv_poll_t *handle, int status, int events)
@@ -110,7 +120,7 @@ static void on_report(uv_poll_t *handle, int status, int events)
 
 void sup_reload_start(struct supervisor *s)
 {
-	if (s->reload != SUP_IDLE) {
+	if (s->reload != SUP_IDLE || s->report_open) {
 		s->reload_again = true;
 		return;
 	}
@@ -125,6 +135,7 @@ void sup_reload_start(struct supervisor *s)
 	s->report_bytes = 0;
 	fcntl(s->report_fd, F_SETFL, O_NONBLOCK);
 	uv_poll_init(&s->loop, &s->report, s->report_fd);
+	s->report_open = true;
 	s->report.data = s;
 	uv_poll_start(&s->report, UV_READABLE, on_report);
 }
@@ -162,6 +173,9 @@ static void on_report_closed(uv_handle_t *handle)
 	struct supervisor *s = handle->data;
 
 	close(s->report_fd);
+	s->report_open = false;
+	if (s->reload == SUP_IDLE)
+		sup_over(s);
 }
 
 void sup_reload_checked(struct supervisor *s, int status)
@@ -190,12 +204,8 @@ void sup_reload_checked(struct supervisor *s, int status)
 
 static void sup_finish(struct supervisor *s)
 {
-	s->reload = SUP_IDLE;
 	log_notice("the new configuration is in effect");
-	if (s->reload_again) {
-		s->reload_again = false;
-		sup_reload_start(s);
-	}
+	sup_over(s);
 }
 
 /* One child at a time; the next when its replacement runs. Control is the last, and gives the answer on before it goes. */
@@ -223,12 +233,18 @@ void sup_reload_step(struct supervisor *s)
 	}
 }
 
+/* The verdict on the reload under way is another's, and the control process that asks would not live to hear its own. */
+static bool sup_replaces_control(const struct supervisor *s)
+{
+	return s->reload == SUP_CHECKING || (s->reload == SUP_REPLACING && s->child[s->nchildren - 1].outdated);
+}
+
 void sup_reload_request(struct supervisor *s)
 {
 	struct sup_request request;
 
 	while (recv(s->request_fd, &request, sizeof request, MSG_DONTWAIT) == (ssize_t)sizeof request) {
-		if (s->asked.asker) {
+		if (s->asked.asker || sup_replaces_control(s)) {
 			struct sup_answer answer = { .request = request, .failed = true, .text = "another reload is under way" };
 			if (send(s->request_fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 				return;

@@ -47,7 +47,8 @@ struct supervisor {
 	bool reload_again;          /* asked for while one was under way */
 	pid_t checker;
 	uint64_t check_by_ms;
-	uv_poll_t report;
+	uv_poll_t report;           /* libuv knows it while report_open: from the fork of the checker until it is closed */
+	bool report_open;
 	int report_fd;
 	char report_text[16384];
 	size_t report_bytes;

@@ -3,9 +3,10 @@
  * terminal safe), but for quotes and backslashes. */
 #include "proc/table.h"
 
+#include "base/counters.h"
 #include "base/err.h"
 
-enum { DEPTH_MAX = 16, COLUMNS_MAX = 64, WIDTH_MAX = 60 };
+enum { DEPTH_MAX = 16, COLUMNS_MAX = 64, WIDTH_MAX = 60, VALUE_WIDTH = 14 };
 
 enum kind { SCALAR, ARRAY, OBJECT };
 
@@ -182,8 +183,12 @@ static void print_members(FILE *to, const struct node *object, int indent)
 		pad(to, indent);
 		fprintf(to, "%.*s", STR_FMT(v->key));
 		if (v->kind == SCALAR) {
+			const char *help = counter_help(v->key);
 			pad(to, widest - width(v->key) + 2);
-			fprintf(to, "%.*s\n", STR_FMT(cell(v)));
+			fprintf(to, "%.*s", STR_FMT(cell(v)));
+			if (help)
+				fprintf(to, "%*s%s", width(cell(v)) < VALUE_WIDTH ? VALUE_WIDTH - width(cell(v)) : 2, "", help);
+			fputc('\n', to);
 		} else if (!v->child) {
 			fprintf(to, ": none\n");
 		} else {

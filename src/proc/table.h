@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Prints veladorctl's answers for people: lists of objects as aligned tables, objects as lines of name and value. */
+/* Prints veladorctl's answers for people: lists of objects as aligned tables, objects as lines of name and value, a counter's with what it counts. */
 #ifndef VELADOR_PROC_TABLE_H
 #define VELADOR_PROC_TABLE_H
 

@@ -127,7 +127,8 @@ static bool wrk_entry(struct worker *w, unsigned entry)
 	return true;
 }
 
-/* Returns how many datagrams came. */
+/* Returns how many datagrams came. The clock is read after they did: the timer process may have sent a moment ago what one of them answers, and no
+ * answer is older than its request. */
 static unsigned wrk_receive(struct worker *w, struct wrk_socket *s)
 {
 	unsigned n;
@@ -135,6 +136,8 @@ static unsigned wrk_receive(struct worker *w, struct wrk_socket *s)
 	if (udp_receive(&n, s->fd, w->child.self, s->listen))
 		udp_errors(&w->child.sender, s->fd);
 	INJECT("wrk.journal");
+	if (n)
+		child_clock(&w->child);
 	for (unsigned i = 0; i < n; i++)
 		if (!wrk_entry(w, i))
 			shm_count(w->child.self, CNT_keepalives); /* an empty datagram */
@@ -185,7 +188,6 @@ static void wrk_look(struct worker *w, struct wrk_socket *s)
 	for (int i = 1; i < PACE_ROUNDS && n == SHM_JOURNAL_BATCH; i++) {
 		child_flush(c);
 		shm_rcu_quiescent(c->self);
-		child_clock(c);
 		n = wrk_receive(w, s);
 		s->seen += n;
 	}

@@ -43,10 +43,9 @@ enum {
 	TXN_NO_1XX = 16,        /* server: a re-INVITE with Require: 100rel; what we do not send reliably is not sent */
 	TXN_ACK_KEPT = 32,      /* `response` holds the ACK that answers each repeat */
 	TXN_RESENT = 64,        /* was sent again: no T1 sample (Karn) */
-	TXN_LOCAL = 128,        /* server: answered here, nothing was relayed */
 	TXN_RETRIED = 256,      /* client: sent again after a 422 (RFC 4028 §7.3) */
-	TXN_RELIABLE = 1024,    /* server: its provisional response waits for PRACK (RFC 3262 §3) */
 	TXN_HELD = 512,         /* server: waits until our own re-INVITE on the other leg is answered */
+	TXN_RELIABLE = 1024,    /* server: its provisional response waits for PRACK (RFC 3262 §3) */
 };
 
 /* Session-Expires, Min-SE and Supported: timer of a request: a server transaction's are the peer's, a client's ours (RFC 4028 §4, §5). */

@@ -198,20 +198,19 @@ static void control_turn(struct sim *s, struct proc *p)
 {
 	uint32_t slots = shm_slots(s->shm), first = rng_below(&s->rng, slots), generation;
 	struct sim_call *c = NULL;
-	struct call *call = malloc(sizeof *call);
+	struct call call;
 
 	shm_rcu_online(p->self);
-	for (uint32_t i = 0; call && i < slots; i++) {
+	for (uint32_t i = 0; i < slots; i++) {
 		uint32_t slot = (first + i) % slots;
-		if (call_load(s->shm, slot, 0, call, &generation) || !call_is_live(call))
+		if (call_load(s->shm, slot, 0, &call, &generation) || !call_is_live(&call))
 			continue;
-		c = call_by_id(s, strings_get(s->shm, call->leg[LEG_A].dialog, DIALOG_CALL_ID));
+		c = call_by_id(s, strings_get(s->shm, call.leg[LEG_A].dialog, DIALOG_CALL_ID));
 		if (c)
 			c->excuse |= EXCUSE_ADMIN;
 		core_hangup(&p->core, slot, generation);
 		break;
 	}
-	free(call);
 	flush(s, p);
 	shm_rcu_quiescent(p->self);
 	shm_rcu_offline(p->self);
