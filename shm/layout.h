@@ -47,6 +47,7 @@ enum {
 	SHM_WINDOW = 4,                         /* buckets in which a key may lie */
 	SHM_INDEX_PER_SLOT = 6,                 /* two keys an object at a load of a third */
 	SHM_BOARD_BLOCK = 512,                  /* deadlines under one summary */
+	SHM_JOURNAL_STRIDE = SHM_DATAGRAM_MAX + 1 + 17 * 64, /* bytes; a power of two would put all datagrams of a batch into the same few sets of the cache */
 	SHM_LIMBO = 16384,
 	SHM_SCRATCH = 256 * 1024,               /* bytes */
 	SHM_RECORD_BATCH = 256,
@@ -217,7 +218,7 @@ struct shm_journal {
 	uint16_t listen;
 	uint16_t pad[3];
 	uint8_t done[SHM_JOURNAL_BATCH];
-	_Alignas(64) char bytes[SHM_JOURNAL_BATCH][SHM_DATAGRAM_MAX + 1];
+	_Alignas(64) char bytes[SHM_JOURNAL_BATCH][SHM_JOURNAL_STRIDE];
 };
 
 #define SHM_AT(type, field, at) _Static_assert(offsetof(struct type, field) == (at), "layout")

@@ -88,15 +88,28 @@ bool call_room(struct work *w, unsigned n)
 	return true;
 }
 
+/* A server that gave its final answer makes no other from the head kept, and repeats that answer only until it is acknowledged. */
+static void let_go(struct txn *t)
+{
+	if (txn_is_client(t) || t->state == TXN_TRYING || t->state == TXN_PROCEEDING)
+		return;
+	t->request = 0;
+	if (t->state == TXN_CONFIRMED || t->state == TXN_ACKED)
+		t->response = 0;
+}
+
 void call_txns_sweep(struct call *c, uint64_t now_ms)
 {
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < c->ntxns; i++) {
-		const struct txn *t = &c->txn[i];
-		bool over = t->state == TXN_TERMINATED || (!txn_active(t) && t->expire_ms <= now_ms);
-		if (!over)
-			c->txn[kept++] = *t;
+		struct txn *t = &c->txn[i];
+		if (t->state == TXN_TERMINATED || (!txn_active(t) && t->expire_ms <= now_ms))
+			continue;
+		let_go(t);
+		if (kept != i)
+			c->txn[kept] = *t;
+		kept++;
 	}
 	c->ntxns = (uint8_t)kept;
 }
@@ -223,6 +236,10 @@ static void answer(struct work *w, struct txn *s, unsigned status, struct str re
 	struct sip_fault why;
 	struct sip_msg m;
 
+	if (!s->request) { /* it has its final answer, or the arena was full */
+		server_emit(w, s, status, 0, 0);
+		return;
+	}
 	if (!head || sip_parse(&m, head, s->request_bytes, &why)) {
 		BUG_ON(!w->full);
 		return;

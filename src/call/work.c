@@ -293,7 +293,7 @@ static int pack(struct work *w)
 	return 0;
 }
 
-/* Both legs have ended when nothing waits any more; what is left only absorbs repeats. */
+/* Both legs have ended when nothing waits any more; what is left only absorbs repeats, for half a minute: much of a busy proxy's memory is such calls. */
 static void settle(struct work *w)
 {
 	struct call *c = &w->call;
@@ -305,6 +305,7 @@ static void settle(struct work *w)
 		if (txn_active(&c->txn[i]) && !(c->txn[i].flags & TXN_CANCEL_WANTED) && c->txn[i].purpose != TXN_FOR_PRACK)
 			return;
 	c->phase = CALL_ENDED;
+	c->leg[LEG_A].sdp = c->leg[LEG_B].sdp = 0;
 	shm_count(w->core->self, CNT_calls_ended);
 }
 
