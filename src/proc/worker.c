@@ -16,7 +16,8 @@ enum {
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
-	PACE_MS = 5,           /* between two looks at a busy socket: the most that pacing adds to a message's way */
+	PACE_MIN_MS = 2, PACE_MAX_MS = 10, /* between two looks at a busy socket: the most that pacing adds to a message's way */
+	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2 / 3, /* wanted from a look: a batch, and room for a burst */
 	WINDOW_MS = 16,        /* how far back "busy" looks */
 	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer */
 	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
@@ -36,6 +37,8 @@ struct worker {
 		uint64_t window_ms;    /* when the window began */
 	} socket[CONF_LISTEN_MAX];
 	uv_timer_t pace;               /* runs while a socket is paced */
+	uint64_t looked_ms;
+	uint64_t rate_s;               /* datagrams a second on paced sockets: a running average */
 	uv_timer_t retry;
 	unsigned ndeferred;            /* as far as this process knows; exact */
 	uint64_t leave_by_ms;
@@ -153,6 +156,13 @@ static void wrk_watch(struct wrk_socket *s)
 /* ---- pacing: going to sleep and being woken costs more than a message's own work, so a busy socket is looked at by the clock instead of being
  * watched: what comes meanwhile is taken, and answered, in one go. A quiet one is watched, and its messages wait for nothing. */
 
+static uint64_t wrk_pace_ms(const struct worker *w)
+{
+	uint64_t ms = w->rate_s ? PACE_DATAGRAMS * 1000 / w->rate_s : PACE_MIN_MS;
+
+	return ms < PACE_MIN_MS ? PACE_MIN_MS : ms > PACE_MAX_MS ? PACE_MAX_MS : ms;
+}
+
 static void wrk_pace(struct worker *w, struct wrk_socket *s, bool paced)
 {
 	s->paced = paced;
@@ -164,8 +174,11 @@ static void wrk_pace(struct worker *w, struct wrk_socket *s, bool paced)
 		return;
 	}
 	uv_poll_stop(&s->poll);
-	if (!uv_is_active((uv_handle_t *)&w->pace))
-		uv_timer_start(&w->pace, on_pace, PACE_MS, PACE_MS);
+	if (uv_is_active((uv_handle_t *)&w->pace))
+		return;
+	w->looked_ms = w->child.core.now_ms;
+	w->rate_s = 0;
+	uv_timer_start(&w->pace, on_pace, PACE_MIN_MS, 0);
 }
 
 /* Woken for a watched socket once more. */
@@ -179,41 +192,48 @@ static void wrk_count_wake(struct worker *w, struct wrk_socket *s)
 		wrk_pace(w, s, true);
 }
 
-static void wrk_look(struct worker *w, struct wrk_socket *s)
+/* Returns how many datagrams came. */
+static unsigned wrk_look(struct worker *w, struct wrk_socket *s)
 {
 	struct child *c = &w->child;
-	unsigned n = wrk_receive(w, s);
+	unsigned n = wrk_receive(w, s), all = n;
 
-	s->seen += n;
 	for (int i = 1; i < PACE_ROUNDS && n == SHM_JOURNAL_BATCH; i++) {
 		child_flush(c);
 		shm_rcu_quiescent(c->self);
 		n = wrk_receive(w, s);
-		s->seen += n;
+		all += n;
 	}
+	s->seen += all;
 	if (c->core.now_ms - s->window_ms < WINDOW_MS)
-		return;
+		return all;
 	if (s->seen < QUIET_DATAGRAMS)
 		wrk_pace(w, s, false);
 	s->seen = 0;
 	s->window_ms = c->core.now_ms;
+	return all;
 }
 
 static void on_pace(uv_timer_t *handle)
 {
 	struct worker *w = handle->data;
+	uint64_t since_ms;
+	unsigned n = 0;
 	bool any = false;
 
 	child_wake(&w->child);
+	since_ms = w->child.core.now_ms - w->looked_ms;
+	w->looked_ms = w->child.core.now_ms;
 	if (w->ndeferred)
 		wrk_retry(w);
 	for (unsigned i = 0; i < w->child.h->nlisten; i++) {
 		if (w->socket[i].paced)
-			wrk_look(w, &w->socket[i]);
+			n += wrk_look(w, &w->socket[i]);
 		any = any || w->socket[i].paced;
 	}
-	if (!any)
-		uv_timer_stop(&w->pace);
+	w->rate_s = (w->rate_s * 7 + n * 1000 / (since_ms ? since_ms : 1)) / 8;
+	if (any)
+		uv_timer_start(&w->pace, on_pace, wrk_pace_ms(w), 0);
 }
 
 /* libuv stops a handle on which the kernel reports an error; the error queue is read, an error without entry there cleared by receiving, and the
