@@ -5,6 +5,27 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+/* Four numbers up to 255 without leading zeros, as inet_pton() has them. */
+static bool parse_ip4(uint8_t ip[4], struct str text)
+{
+	const char *p = text.p, *end = p + text.n;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned v, digit;
+
+		if (i && (p == end || *p++ != '.'))
+			return false;
+		if (p == end || (v = (unsigned char)*p - '0') > 9)
+			return false;
+		while (++p != end && (digit = (unsigned char)*p - '0') <= 9) {
+			if (!v || (v = 10 * v + digit) > 255)
+				return false;
+		}
+		ip[i] = (uint8_t)v;
+	}
+	return p == end;
+}
+
 int addr_parse_ip(struct addr *a, struct str text)
 {
 	char z[INET6_ADDRSTRLEN + 1];
@@ -14,16 +35,20 @@ int addr_parse_ip(struct addr *a, struct str text)
 		text = str_make(text.p + 1, text.n - 2);
 		r.family = 6;
 	}
-	if (!text.n || text.n >= sizeof z || memchr(text.p, 0, text.n))
+	if (!text.n)
+		return ERR_SYNTAX;
+	if (r.family != 6 && parse_ip4(r.ip, text)) {
+		r.family = 4;
+		*a = r;
+		return 0;
+	}
+	if (text.n >= sizeof z || memchr(text.p, 0, text.n))
 		return ERR_SYNTAX;
 	memcpy(z, text.p, text.n);
 	z[text.n] = 0;
-	if (r.family != 6 && inet_pton(AF_INET, z, r.ip) == 1)
-		r.family = 4;
-	else if (inet_pton(AF_INET6, z, r.ip) == 1)
-		r.family = 6;
-	else
+	if (inet_pton(AF_INET6, z, r.ip) != 1)
 		return ERR_SYNTAX;
+	r.family = 6;
 	*a = r;
 	return 0;
 }
@@ -60,16 +85,35 @@ int addr_parse(struct addr *a, struct str text, uint16_t default_port)
 	return 0;
 }
 
+static char *put_octet(char *at, unsigned v)
+{
+	if (v >= 100) {
+		*at++ = (char)('0' + v / 100);
+		return out_put_pair(at, v % 100);
+	}
+	if (v >= 10)
+		return out_put_pair(at, v);
+	*at++ = (char)('0' + v);
+	return at;
+}
+
+static void print_ip4(struct out *o, const uint8_t ip[4])
+{
+	char text[INET_ADDRSTRLEN], *at = put_octet(text, ip[0]);
+
+	for (unsigned i = 1; i < 4; i++) {
+		*at++ = '.';
+		at = put_octet(at, ip[i]);
+	}
+	out_mem(o, text, (size_t)(at - text));
+}
+
 void addr_print_host(struct out *o, const struct addr *a)
 {
-	char z[INET6_ADDRSTRLEN] = "";
+	char z[INET6_ADDRSTRLEN];
 
 	if (a->family == 4) {
-		for (unsigned i = 0; i < 4; i++) {
-			if (i)
-				out_lit(o, ".");
-			out_u64(o, a->ip[i]);
-		}
+		print_ip4(o, a->ip);
 	} else if (a->family == 6) {
 		inet_ntop(AF_INET6, a->ip, z, sizeof z);
 		out_lit(o, "[");

@@ -26,6 +26,27 @@ static inline void out_mem(struct out *o, const void *p, size_t n)
 	o->n += n;
 }
 
+/* Room for n bytes, which the caller writes at once: they count as written. NULL where they do not fit. */
+static inline char *out_room(struct out *o, size_t n)
+{
+	char *at = o->p + o->n;
+
+	if (n > o->cap - o->n) {
+		o->overflow = true;
+		return NULL;
+	}
+	o->n += n;
+	return at;
+}
+
+/* "00" to "99", one after the other. */
+extern const char out_pairs[200];
+static inline char *out_put_pair(char *at, unsigned v)
+{
+	memcpy(at, out_pairs + 2 * v, 2);
+	return at + 2;
+}
+
 void out_u64(struct out *o, uint64_t v);
 /* v as lower-case hexadecimal with exactly `digits` digits (1–16). */
 void out_hex(struct out *o, uint64_t v, unsigned digits);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/siphash.h"
 
+#include <endian.h>
+
 struct state {
 	uint64_t v0, v1, v2, v3, tail, bytes;
 };
@@ -25,55 +27,41 @@ static inline void word(struct state *s, uint64_t m)
 	s->v0 ^= m;
 }
 
-static void start(struct state *s, const struct siphash_key *key)
+static inline struct state start(const struct siphash_key *key)
 {
-	*s = (struct state){
+	return (struct state){
 		.v0 = key->k[0] ^ 0x736f6d6570736575ULL, .v1 = key->k[1] ^ 0x646f72616e646f6dULL,
 		.v2 = key->k[0] ^ 0x6c7967656e657261ULL, .v3 = key->k[1] ^ 0x7465646279746573ULL,
 	};
 }
 
-/* The next n bytes, at most 8, the first lowest. */
-static inline uint64_t load(const unsigned char *p, size_t n)
+static inline uint64_t load64(const unsigned char *p)
 {
-	uint64_t m = 0;
+	uint64_t m;
 
-	if (n == 8) {
-		memcpy(&m, p, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-		m = __builtin_bswap64(m);
-#endif
-		return m;
-	}
-	for (size_t i = 0; i < n; i++)
-		m |= (uint64_t)p[i] << (8 * i);
-	return m;
+	memcpy(&m, p, sizeof m);
+	return le64toh(m);
 }
 
-/* Words are put together from what is left of the slice before and the head of this one. */
-static inline void feed(struct state *s, const unsigned char *p, size_t n)
+static inline uint64_t load32(const unsigned char *p)
 {
-	unsigned have = s->bytes % 8, bits = 8 * have;
+	uint32_t m;
 
-	s->bytes += n;
-	for (; n >= 8; p += 8, n -= 8) {
-		uint64_t m = load(p, 8);
-
-		word(s, s->tail | m << bits);
-		s->tail = have ? m >> (64 - bits) : 0;
-	}
-	if (n) {
-		uint64_t m = load(p, n);
-
-		s->tail |= m << bits;
-		if (have + n >= 8) {
-			word(s, s->tail);
-			s->tail = have + n > 8 ? m >> (64 - bits) : 0;
-		}
-	}
+	memcpy(&m, p, sizeof m);
+	return le32toh(m);
 }
 
-static uint64_t finish(struct state *s)
+/* The next n bytes, fewer than 8, the first lowest. What is read twice falls onto itself. */
+static inline uint64_t load_rest(const unsigned char *p, size_t n)
+{
+	if (n >= 4)
+		return load32(p) | load32(p + n - 4) << (8 * (n - 4));
+	if (!n)
+		return 0;
+	return p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
+}
+
+static inline uint64_t finish(struct state *s)
 {
 	word(s, s->tail | s->bytes << 56);
 	s->v2 ^= 0xff;
@@ -82,24 +70,42 @@ static uint64_t finish(struct state *s)
 	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
-uint64_t siphash(const struct siphash_key *key, const void *p, size_t n)
+uint64_t siphash(const struct siphash_key *key, const void *bytes, size_t n)
 {
-	struct state s;
+	const unsigned char *p = bytes;
+	struct state s = start(key);
 
-	start(&s, key);
-	feed(&s, p, n);
+	for (s.bytes = n; n >= 8; p += 8, n -= 8)
+		word(&s, load64(p));
+	s.tail = load_rest(p, n);
 	return finish(&s);
+}
+
+/* The next n bytes and a NUL. Words are put together from what is left of the slice before and the head of this one. */
+static inline void feed_ended(struct state *s, const unsigned char *p, size_t n)
+{
+	unsigned have = s->bytes % 8, bits = 8 * have;
+	uint64_t m;
+
+	s->bytes += n + 1;
+	for (; n >= 8; p += 8, n -= 8) {
+		m = load64(p);
+		word(s, s->tail | m << bits);
+		s->tail = have ? m >> (64 - bits) : 0;
+	}
+	m = load_rest(p, n);
+	s->tail |= m << bits;
+	if (have + n + 1 >= 8) { /* the NUL at least begins or fills a word */
+		word(s, s->tail);
+		s->tail = have ? m >> (64 - bits) : 0;
+	}
 }
 
 uint64_t siphash_strs(const struct siphash_key *key, const struct str *strs, size_t count)
 {
-	static const unsigned char nul;
-	struct state s;
+	struct state s = start(key);
 
-	start(&s, key);
-	for (size_t i = 0; i < count; i++) {
-		feed(&s, (const unsigned char *)strs[i].p, strs[i].n);
-		feed(&s, &nul, 1);
-	}
+	for (size_t i = 0; i < count; i++)
+		feed_ended(&s, (const unsigned char *)strs[i].p, strs[i].n);
 	return finish(&s);
 }
