@@ -17,6 +17,7 @@ struct work {
 	bool full;                           /* an allocation failed: abort, answer 503 */
 	uint64_t jpos;
 	uint64_t key[2];                     /* of a new call: call_key() of both Call-IDs; 0 = no second */
+	uint64_t server;                     /* server_key() of the request in work; set where there is one */
 	uint8_t nsends;
 	struct shm_send send[SHM_SENDS_MAX];
 	struct call call;
@@ -77,8 +78,12 @@ const struct params *leg_params(const struct work *w, unsigned leg);
 uint32_t call_limit_ms(uint32_t global_ms, uint32_t caller_ms, uint32_t callee_ms);
 #define CALL_LIMIT_MS(w, field) call_limit_ms((w)->core->params->field, leg_params(w, LEG_A)->field, leg_params(w, LEG_B)->field)
 
-/* Creates a server transaction for a received request: head of its responses, key, where they go. NULL: no room. */
+/* Creates a server transaction for the request in work: head of its responses, key, where they go. NULL: no room. */
 struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg);
+/* What a request is hashed to, once: its transaction's key (server_key()), and its call's as the index has it (call_key()). */
+struct request_keys {
+	uint64_t server, call;
+};
 /* The server transaction that a request (or its CANCEL, ACK) belongs to by RFC 3261 §17.2.3; NULL. */
 uint64_t server_key(const struct core *core, const struct sip_msg *m);
 struct txn *server_find(struct call *c, uint64_t key, enum sip_method method);
@@ -147,6 +152,8 @@ unsigned forks_alive(const struct call *c);
 /* Another INVITE goes out: RSeq and offers begin anew in every dialog (RFC 3262 §3). */
 void forks_renew(struct call *c);
 struct fork *fork_find(struct call *c, uint64_t hash);
+/* The same by the To tag itself. */
+struct fork *fork_by_tag(struct work *w, struct str tag);
 /* What the index finds a call by: Call-ID and From tag of its INVITE; never 0. */
 uint64_t call_key(const struct core *core, struct str call_id, struct str from_tag);
 /* A tag as we compare it; never 0. */
@@ -154,7 +161,7 @@ uint64_t tag_hash(const struct core *core, struct str tag);
 
 /* ------------------------------------------------------------------------------------------ the parts of a call's life */
 /* setup.c: the first INVITE, the attempts at gateways. */
-int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
+int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, const struct request_keys *keys);
 /* An INVITE to a gateway was sent as t: how long its first answer is waited for (session.invite_timeout). */
 void setup_await(struct work *w, const struct txn *t);
 void setup_next_gateway(struct work *w, const struct sip_msg *invite, unsigned failed_status, const struct sip_msg *failed);
@@ -204,7 +211,12 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m);
 void indialog_failed(struct work *w, struct txn *c);
 
 /* session.c: RFC 4028 on each leg: what is asked, answered, agreed, and when the next refresh is due. */
-/* What a request asks for. */
+/* Requests that may ask for one, and their answers; in others the headers mean nothing (RFC 4028 §7.1). */
+static inline bool session_borne(enum sip_method m)
+{
+	return m == SIP_INVITE || m == SIP_UPDATE;
+}
+/* What a request asks for, or what its answer says. */
 void session_read(struct session_wish *wish, const struct sip_msg *m);
 /* Whether a wish is under our Min-SE; then the lines of the 422 are written (RFC 4028 §9). */
 bool session_too_small(const struct params *p, const struct session_wish *wish, struct out *lines);
@@ -276,6 +288,8 @@ void invite_stray(struct work *w, struct txn *c, const struct sip_msg *m);
 /* sdp.c: the session description in a message's body, which may have other parts beside it; empty where there is none. */
 struct str sdp_of(const struct sip_msg *m);
 bool has_sdp(const struct sip_msg *m);
+/* The same in the bytes of a message that we wrote ourselves. */
+struct str sdp_of_sent(const char *bytes, size_t n);
 /* Whether two descriptions say the same, but for the version in the o= line (its third field). */
 bool sdp_same(struct str a, struct str b);
 /* RFC 3264 §6: an answer that refuses every stream by port 0. */
@@ -311,7 +325,7 @@ void reason_keep(struct work *w, const struct sip_msg *m);
 struct str reason_lines(const struct work *w);
 
 /* relay.c: RFC 3261 §16, outside calls. */
-int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m);
+int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, const struct request_keys *keys);
 void relay_response(struct work *w, struct txn *c, const struct sip_msg *m);
 void relay_failed(struct work *w, struct txn *c);
 

@@ -9,18 +9,28 @@ enum { HEADERS_OURS = 16 };
 
 /* ------------------------------------------------------------------------------------------ finding */
 
+/* Whether a tag is the callee's, or an early dialog's of his. */
+static bool is_callee(const struct core *core, struct call *c, struct str tag)
+{
+	uint64_t hash;
+
+	if (!c->callee_tag && !c->nforks)
+		return false;
+	hash = tag_hash(core, tag);
+	return c->callee_tag ? hash == c->callee_tag : fork_find(c, hash) != NULL;
+}
+
 /* Which leg's dialog a request belongs to (RFC 3261 §12.2.2): Call-ID and both tags. Of several early dialogs only the one that was answered lives on.
  * -1 = none. */
 static int leg_of(const struct core *core, struct call *c, uint64_t key, const struct sip_msg *m)
 {
-	uint64_t to = tag_hash(core, m->to_tag), from = tag_hash(core, m->from_tag);
 	struct str call_id = m->call_id;
 
-	if (call_key(core, call_id, m->from_tag) == key && (c->callee_tag ? to == c->callee_tag : fork_find(c, to) != NULL))
+	if (call_key(core, call_id, m->from_tag) == key && is_callee(core, c, m->to_tag))
 		return LEG_A;
 	if (c->flags & CALL_OWN_ID && str_eq(call_id, strings_get(core->shm, c->leg[LEG_B].dialog, DIALOG_CALL_ID)))
 		call_id = strings_get(core->shm, c->leg[LEG_A].dialog, DIALOG_CALL_ID);
-	if (call_key(core, call_id, m->to_tag) == key && (c->callee_tag ? from == c->callee_tag : fork_find(c, from) != NULL))
+	if (call_key(core, call_id, m->to_tag) == key && is_callee(core, c, m->from_tag))
 		return LEG_B;
 	return -1;
 }
@@ -178,6 +188,7 @@ static int in_dialog(struct core *core, const struct shm_datagram *d, const stru
 		refuse_stranger(core, d, m);
 	if (err)
 		return err == ERR_BUSY ? ERR_BUSY : 0;
+	w.server = key;
 	if (!welcome(&w, d)) {
 		work_abort(&w);
 		refuse_stranger(core, d, m);
@@ -204,13 +215,9 @@ static bool handle_in_uri(const struct core *core, const struct sip_msg *m, stru
 }
 
 /* By the index: first the transaction (a repeat, a CANCEL, an ACK to a refusal), then the dialog in both directions. */
-static bool find_by_index(const struct core *core, const struct sip_msg *m, uint64_t server, uint32_t *slot, uint32_t *generation)
+static bool find_by_index(const struct core *core, const struct sip_msg *m, const struct request_keys *keys, uint32_t *slot, uint32_t *generation)
 {
-	struct wanted want = {
-		.key = call_key(core, m->call_id, m->from_tag),
-		.server = server,
-		.m = m,
-	};
+	struct wanted want = { .key = keys->call, .server = keys->server, .m = m };
 
 	if (find(core, &want, slot, generation))
 		return true;
@@ -243,9 +250,9 @@ static bool cancel_waits(struct core *core, uint64_t key)
 	return room;
 }
 
-static int initial(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+static int initial(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, const struct request_keys *keys)
 {
-	if (m->method == SIP_CANCEL && cancel_waits(core, server_key(core, m)))
+	if (m->method == SIP_CANCEL && cancel_waits(core, keys->server))
 		return ERR_BUSY;
 	if (m->method == SIP_ACK || m->method == SIP_CANCEL) {
 		no_dialog(core, d, m);
@@ -256,25 +263,25 @@ static int initial(struct core *core, const struct shm_datagram *d, const struct
 		return 0;
 	}
 	if (m->method != SIP_INVITE)
-		return relay_request(core, d, m);
-	if (loops(core, m, call_key(core, m->call_id, m->from_tag))) {
+		return relay_request(core, d, m, keys);
+	if (loops(core, m, keys->call)) {
 		shm_count(core->self, CNT_loops);
 		stateless_answer(core, d, m, 482, STR_NONE, STR_NONE);
 		return 0;
 	}
-	return setup_invite(core, d, m);
+	return setup_invite(core, d, m, keys);
 }
 
 static int request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	uint64_t server = server_key(core, m);
+	struct request_keys keys = { .server = server_key(core, m) };
 	uint32_t slot, generation;
 	struct handle h;
 	int err;
 
 	shm_count(core->self, CNT_requests_in);
 	if (handle_in_uri(core, m, &h, &err))
-		return in_dialog(core, d, m, h.slot, h.generation, server);
+		return in_dialog(core, d, m, h.slot, h.generation, keys.server);
 	if (err == ERR_DENIED) {
 		shm_count(core->self, CNT_forged);
 		if (!route_known_source(core->route, &d->from))
@@ -283,13 +290,14 @@ static int request(struct core *core, const struct shm_datagram *d, const struct
 			no_dialog(core, d, m);
 		return 0;
 	}
-	if (find_by_index(core, m, server, &slot, &generation))
-		return in_dialog(core, d, m, slot, generation, server);
+	keys.call = call_key(core, m->call_id, m->from_tag);
+	if (find_by_index(core, m, &keys, &slot, &generation))
+		return in_dialog(core, d, m, slot, generation, keys.server);
 	if (!route_known_source(core->route, &d->from)) {
 		refuse_stranger(core, d, m);
 		return 0;
 	}
-	return initial(core, d, m);
+	return initial(core, d, m, &keys);
 }
 
 /* ------------------------------------------------------------------------------------------ responses */

@@ -5,13 +5,20 @@
 
 enum { CSEQ_FIRST_MAX = 1 << 30, SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
 
-/* Whether a name-addr holds a URI that a request can be sent to. *uri: without headers, which a Request-URI does not have (RFC 3261 §19.1.1). */
-static bool usable(struct str value, struct str *uri)
+/* Whether a name-addr holds a URI that a request can be sent to. *uri: without headers, which a Request-URI does not have (RFC 3261 §19.1.1).
+ * checked: sip_check() has read it; then all that is left to find are its headers. */
+static bool usable(struct str value, bool checked, struct str *uri)
 {
 	struct sip_nameaddr na;
 	struct sip_uri u;
 
-	if (sip_nameaddr_parse(&na, value) || na.star || sip_uri_parse(&u, na.uri))
+	if (sip_nameaddr_parse(&na, value) || na.star)
+		return false;
+	if (checked && str_chr(na.uri, '?') == na.uri.n) {
+		*uri = na.uri;
+		return true;
+	}
+	if (sip_uri_parse(&u, na.uri))
 		return false;
 	*uri = u.headers.n ? str_head(na.uri, (size_t)(u.headers.p - 1 - na.uri.p)) : na.uri;
 	return true;
@@ -23,7 +30,7 @@ static bool contact_uri(const struct sip_msg *m, struct str *uri)
 	struct sip_values v = sip_values(m, SIP_H_CONTACT);
 	struct str value;
 
-	return sip_values_next(&v, &value) && usable(value, uri);
+	return sip_values_next(&v, &value) && usable(value, !m->status, uri);
 }
 
 /* The Record-Route values as a route set: in order for a UAS (§12.1.1), reversed for a UAC (§12.1.2). */
@@ -35,7 +42,7 @@ static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, s
 	unsigned n = 0;
 
 	while (n < ROUTES_COUNT && sip_values_next(&v, &value[n]))
-		n += usable(value[n], &uri);
+		n += usable(value[n], false, &uri);
 	for (unsigned i = 0; i < n; i++) {
 		if (i)
 			out_lit(&o, ", ");
@@ -52,14 +59,11 @@ static bool is_in_work(const struct work *w, const struct sip_msg *m)
 	return d && m->raw.p >= d->bytes && m->raw.p < d->bytes + d->length;
 }
 
-/* Contact's URI; without one (sloppy peers) the address that the message came from, or its leg's where it waited for its turn behind another. */
-static struct str target_of(const struct work *w, unsigned leg, const struct sip_msg *m, char *buf, size_t cap)
+/* Without a Contact (sloppy peers): the address that the message came from, or its leg's where it waited for its turn behind another. */
+static struct str guessed_target(const struct work *w, unsigned leg, const struct sip_msg *m, char *buf, size_t cap)
 {
 	struct out o = OUT(buf, cap);
-	struct str uri;
 
-	if (contact_uri(m, &uri))
-		return uri;
 	out_lit(&o, "sip:");
 	addr_print(&o, is_in_work(w, m) ? &w->datagram->from : &w->call.leg[leg].source);
 	return out_done(&o);
@@ -67,39 +71,49 @@ static struct str target_of(const struct work *w, unsigned leg, const struct sip
 
 shm_ref dialog_of_invite(struct work *w, const struct sip_msg *invite, struct str dialed)
 {
-	char routes[ROUTES_MAX], target[ADDR_TEXT + 8];
+	char routes[ROUTES_MAX], guessed[ADDR_TEXT + 8];
+	struct str contact;
+	bool has = contact_uri(invite, &contact);
 	struct str s[DIALOG_FIELDS] = {
 		[DIALOG_CALL_ID] = invite->call_id,
 		[DIALOG_LOCAL] = sip_value(invite, SIP_H_TO),
 		[DIALOG_REMOTE] = sip_value(invite, SIP_H_FROM),
-		[DIALOG_TARGET] = target_of(w, LEG_A, invite, target, sizeof target),
+		[DIALOG_TARGET] = has ? contact : guessed_target(w, LEG_A, invite, guessed, sizeof guessed),
 		[DIALOG_ROUTES] = route_set(invite, false, routes, sizeof routes),
 		[DIALOG_DIALED] = dialed,
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
 }
 
-shm_ref dialog_of_response(struct work *w, const struct sip_msg *response)
+/* contact: its URI; NULL where the response has none. */
+static shm_ref dialog_with_contact(struct work *w, const struct sip_msg *response, const struct str *contact)
 {
-	char routes[ROUTES_MAX], target[ADDR_TEXT + 8];
+	char routes[ROUTES_MAX], guessed[ADDR_TEXT + 8];
 	struct str s[DIALOG_FIELDS] = {
 		[DIALOG_CALL_ID] = response->call_id,
 		[DIALOG_LOCAL] = sip_value(response, SIP_H_FROM),
 		[DIALOG_REMOTE] = sip_value(response, SIP_H_TO),
-		[DIALOG_TARGET] = target_of(w, LEG_B, response, target, sizeof target),
+		[DIALOG_TARGET] = contact ? *contact : guessed_target(w, LEG_B, response, guessed, sizeof guessed),
 		[DIALOG_ROUTES] = route_set(response, true, routes, sizeof routes),
 	};
 	return work_strings(w, s, DIALOG_FIELDS);
+}
+
+shm_ref dialog_of_response(struct work *w, const struct sip_msg *response)
+{
+	struct str contact;
+
+	return dialog_with_contact(w, response, contact_uri(response, &contact) ? &contact : NULL);
 }
 
 static shm_ref with_field(struct work *w, shm_ref dialog, enum dialog_field field, struct str value)
 {
 	struct str s[DIALOG_FIELDS];
 
+	if (!dialog || str_eq(strings_get(w->core->shm, dialog, field), value))
+		return dialog;
 	for (unsigned i = 0; i < DIALOG_FIELDS; i++)
 		s[i] = strings_get(w->core->shm, dialog, i);
-	if (!dialog || str_eq(s[field], value))
-		return dialog;
 	s[field] = value;
 	return work_strings(w, s, DIALOG_FIELDS);
 }
@@ -121,20 +135,34 @@ shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent)
 	return with_field(w, dialog, DIALOG_SENT, same ? STR_NONE : sent);
 }
 
+/* Where a URI points, if it is a SIP URI with an IP address. A dialog's URIs were picked apart when it was made (usable()): here it is enough to cut the host out. */
+static bool address_of(struct str uri, struct addr *a)
+{
+	size_t colon = str_chr(uri, ':'), at;
+	struct str scheme = str_head(uri, colon), host = str_from(uri, colon + 1);
+
+	if (!str_ieq(scheme, STR("sip")) && !str_ieq(scheme, STR("sips")))
+		return false;
+	at = str_chr(host, '@');
+	if (at < host.n)
+		host = str_from(host, at + 1);
+	host = str_head(host, str_chr(host, ';'));
+	host = str_head(host, str_chr(host, '?'));
+	return addr_parse(a, host, SIP_PORT) == 0;
+}
+
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to)
 {
 	struct str routes = strings_get(w->core->shm, dialog, DIALOG_ROUTES), first, text;
 	struct sip_nameaddr na;
-	struct sip_uri uri;
 	struct addr a;
 
 	text = strings_get(w->core->shm, dialog, DIALOG_TARGET);
 	if (sip_list_next(&routes, &first) && !sip_nameaddr_parse(&na, first))
 		text = na.uri;
 	*to = *fallback;
-	if (sip_uri_parse(&uri, text) || !(uri.is_sip || uri.is_sips) || addr_parse_ip(&a, uri.host))
+	if (!address_of(text, &a))
 		return;
-	a.port = uri.port ? uri.port : SIP_PORT;
 	a.transport = fallback->transport;
 	a.scope = addr_same_ip(&a, fallback) ? fallback->scope : 0;
 	if (a.family == fallback->family)
@@ -174,6 +202,11 @@ struct fork *fork_find(struct call *c, uint64_t hash)
 	return NULL;
 }
 
+struct fork *fork_by_tag(struct work *w, struct str tag)
+{
+	return w->call.nforks ? fork_find(&w->call, tag_hash(w->core, tag)) : NULL;
+}
+
 /* One of a failed attempt makes room, unless the caller's PRACK may still come for it. */
 static struct fork *stale_fork(struct call *c)
 {
@@ -197,11 +230,11 @@ struct fork *fork_of(struct work *w, const struct sip_msg *response)
 	hash = tag_hash(w->core, response->to_tag);
 	if ((f = fork_find(c, hash))) {
 		if (f->flags & FORK_STALE || (f->flags & FORK_GUESSED && contact))
-			f->dialog = dialog_of_response(w, response);
+			f->dialog = dialog_with_contact(w, response, contact ? &uri : NULL);
 	} else {
 		if (!(f = c->nforks < CALL_FORKS ? &c->fork[c->nforks++] : stale_fork(c)))
 			return NULL;
-		*f = (struct fork){ .tag_hash = hash, .dialog = dialog_of_response(w, response) };
+		*f = (struct fork){ .tag_hash = hash, .dialog = dialog_with_contact(w, response, contact ? &uri : NULL) };
 		f->cseq_remote[LEG_A] = c->leg[LEG_A].cseq_remote;
 	}
 	f->flags &= (uint8_t)~FORK_STALE;
@@ -303,16 +336,20 @@ void txn_set_target(struct work *w, const struct txn *t, shm_ref refreshed)
 		leg_set_dialog(w, t->leg, *dialog);
 }
 
-void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
+static void keep_sdp(struct work *w, unsigned leg, struct str sdp)
 {
 	struct leg *l = &w->call.leg[leg];
-	struct str sdp = sdp_of(m);
 
 	if (!sdp.n)
 		return;
 	l->sdp = work_keep(w, sdp.p, sdp.n);
 	l->sdp_bytes = (uint32_t)sdp.n;
 	l->session.flags &= (uint8_t)~SESSION_TELL;
+}
+
+void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
+{
+	keep_sdp(w, leg, sdp_of(m));
 }
 
 struct str leg_sdp(const struct work *w, unsigned leg)
@@ -326,9 +363,7 @@ struct str leg_sdp(const struct work *w, unsigned leg)
 void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32_t bytes)
 {
 	const char *p = request ? shm_block(w->core->shm, request) : NULL;
-	struct sip_fault why;
-	struct sip_msg m;
 
-	if (c->flags & TXN_HAD_OFFER && p && !sip_parse(&m, p, bytes, &why))
-		leg_keep_sdp(w, c->leg, &m);
+	if (c->flags & TXN_HAD_OFFER && p)
+		keep_sdp(w, c->leg, sdp_of_sent(p, bytes));
 }

@@ -168,7 +168,7 @@ static void bye_relay(struct work *w, const struct sip_msg *m, unsigned leg)
 	struct txn *s;
 
 	indialog_relay(w, m, leg);
-	if ((s = server_find(&w->call, server_key(w->core, m), SIP_BYE)))
+	if ((s = server_find(&w->call, w->server, SIP_BYE)))
 		s->resend_ms = w->core->now_ms + BYE_ANSWER_MS;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/err.h"
+#include "base/hex.h"
 #include "call/call.h"
 
 /* Text: slot (8 hex), generation (8), number (4), check (8). */
-enum { SLOT = 8, GENERATION = 8, NUMBER = 4, CHECK = 8, ALL = SLOT + GENERATION + NUMBER + CHECK };
+enum { SLOT = HEX_WORD, GENERATION = HEX_WORD, NUMBER = HEX_WORD / 2, CHECK = HEX_WORD, ALL = SLOT + GENERATION + NUMBER + CHECK };
 
 static const struct str cookie = { "z9hG4bKv", 8 };
 
@@ -14,29 +15,25 @@ static uint32_t check_of(const struct core *core, const struct handle *h, uint32
 	return (uint32_t)siphash(shm_key_check(core->shm), in, sizeof in);
 }
 
+/* Each part is written as eight digits; of the number's, the four zeros in front are written over by the generation's last. */
 static void print(struct out *o, const struct core *core, const struct handle *h, uint32_t kind)
 {
-	out_hex(o, h->slot, SLOT);
-	out_hex(o, h->generation, GENERATION);
-	out_hex(o, h->number, NUMBER);
-	out_hex(o, check_of(core, h, kind), CHECK);
+	char *at = out_room(o, ALL);
+
+	if (!at)
+		return;
+	hex_write(at + SLOT + GENERATION + NUMBER - HEX_WORD, h->number);
+	hex_write(at + SLOT, h->generation);
+	hex_write(at, h->slot);
+	hex_write(at + SLOT + GENERATION + NUMBER, check_of(core, h, kind));
 }
 
-static bool hex(struct str s, uint32_t *v)
+static bool read_number(const char *from, uint32_t *v)
 {
-	uint32_t r = 0;
+	char digits[HEX_WORD] = { '0', '0', '0', '0' };
 
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-		if (c >= '0' && c <= '9')
-			r = r << 4 | (uint32_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			r = r << 4 | (uint32_t)(c - 'a' + 10);
-		else
-			return false;
-	}
-	*v = r;
-	return true;
+	memcpy(digits + HEX_WORD - NUMBER, from, NUMBER);
+	return hex_read(digits, v);
 }
 
 static int parse(struct handle *h, const struct core *core, struct str text, uint32_t kind)
@@ -44,10 +41,8 @@ static int parse(struct handle *h, const struct core *core, struct str text, uin
 	struct handle r;
 	uint32_t check;
 
-	if (text.n != ALL || !hex(str_head(text, SLOT), &r.slot) ||
-	    !hex(str_head(str_from(text, SLOT), GENERATION), &r.generation) ||
-	    !hex(str_head(str_from(text, SLOT + GENERATION), NUMBER), &r.number) ||
-	    !hex(str_from(text, SLOT + GENERATION + NUMBER), &check))
+	if (text.n != ALL || !hex_read(text.p, &r.slot) || !hex_read(text.p + SLOT, &r.generation) ||
+	    !read_number(text.p + SLOT + GENERATION, &r.number) || !hex_read(text.p + SLOT + GENERATION + NUMBER, &check))
 		return ERR_NOTFOUND;
 	if (check != check_of(core, &r, kind) || r.slot >= shm_slots(core->shm))
 		return ERR_DENIED;

@@ -65,7 +65,7 @@ static bool offer_open(const struct call *c, unsigned leg)
 /* Each early dialog counts for itself, on both sides (RFC 3261 §12.1). */
 static uint32_t *remote_cseq(struct work *w, const struct sip_msg *m, unsigned leg)
 {
-	struct fork *f = fork_find(&w->call, tag_hash(w->core, leg == LEG_A ? m->to_tag : m->from_tag));
+	struct fork *f = fork_by_tag(w, leg == LEG_A ? m->to_tag : m->from_tag);
 
 	return f ? &f->cseq_remote[leg] : &w->call.leg[leg].cseq_remote;
 }
@@ -131,7 +131,7 @@ static void relay_on(struct work *w, const struct sip_msg *m, struct txn *s)
 	unsigned leg = s->leg, to_leg = leg == LEG_A ? LEG_B : LEG_A;
 	struct call *call = &w->call;
 	char buf[CALL_MESSAGE_MAX];
-	struct fork *f = fork_find(call, tag_hash(w->core, m->to_tag)), *from = fork_find(call, tag_hash(w->core, m->from_tag));
+	struct fork *f = fork_by_tag(w, m->to_tag), *from = fork_by_tag(w, m->from_tag);
 	struct txn *c = call_txn_new(w, true, m->method, to_leg);
 	struct addr to;
 	size_t n;

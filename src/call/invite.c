@@ -237,10 +237,9 @@ static void reinvite_answered(struct work *w, struct txn *c, struct txn *s, cons
 static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat)
 {
 	struct txn *s = peer_of(w, c);
-	uint64_t tag = tag_hash(w->core, m->to_tag);
 	bool open = s && s->state == TXN_PROCEEDING;
 
-	if (repeat && (tag == w->call.callee_tag || !(c->flags & TXN_INITIAL))) {
+	if (repeat && (!(c->flags & TXN_INITIAL) || tag_hash(w->core, m->to_tag) == w->call.callee_tag)) {
 		shm_count(w->core->self, CNT_retransmissions_in);
 		client_ack_again(w, c);
 		return;

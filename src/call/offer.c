@@ -200,7 +200,7 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
 {
 	struct call *c = &w->call;
 	unsigned to = s->leg == LEG_A ? LEG_B : LEG_A;
-	struct fork *f = fork_find(c, tag_hash(w->core, s->leg == LEG_A ? m->to_tag : m->from_tag));
+	struct fork *f = fork_by_tag(w, s->leg == LEG_A ? m->to_tag : m->from_tag);
 	char text[LINES];
 	struct out lines = OUT(text, sizeof text);
 	struct str known;

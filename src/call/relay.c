@@ -30,9 +30,7 @@ static bool is_ours(const struct core *core, const struct sip_uri *uri)
 
 static bool options_to_us(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
 {
-	struct sip_uri uri;
-
-	if (m->method != SIP_OPTIONS || sip_uri_parse(&uri, m->uri) || uri.user.n || !is_ours(core, &uri))
+	if (m->method != SIP_OPTIONS || m->request_uri.user.n || !is_ours(core, &m->request_uri))
 		return false;
 	stateless_answer(core, d, m, 200, STR_NONE,
 			 STR("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE\r\n"
@@ -84,12 +82,9 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 	uint16_t list[CANDIDATES];
 	char user[CALL_USER_MAX], sent[CALL_USER_MAX + CONF_PREFIX];
 	struct str dialed = STR_NONE;
-	struct sip_uri uri;
 	unsigned n;
 
-	if (sip_uri_parse(&uri, m->uri))
-		return 400;
-	sip_uri_user(&uri, user, sizeof user, &dialed);
+	sip_uri_user(&m->request_uri, user, sizeof user, &dialed);
 	n = route_candidates(w->core->route, dialed, w->call.seed, list, CANDIDATES);
 	if (!n)
 		return 404;
@@ -106,7 +101,7 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 		out_lit(&o, "@");
 	}
 	addr_print(&o, &gw->addr);
-	out_str(&o, uri.params);
+	out_str(&o, m->request_uri.params);
 	if (!o.overflow)
 		sip_edit_replace(&x->edit, m->uri, out_done(&o));
 	return 0;
@@ -186,7 +181,7 @@ static unsigned forward(struct work *w, const struct sip_msg *m)
 	return w->full ? 503 : 0;
 }
 
-int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+int relay_request(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, const struct request_keys *keys)
 {
 	unsigned caller = CALL_NO_GATEWAY, status;
 	struct work w;
@@ -199,10 +194,11 @@ int relay_request(struct core *core, const struct shm_datagram *d, const struct 
 			stateless_answer(core, d, m, 403, STR_NONE, STR_NONE);
 		return 0;
 	}
-	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
+	if (shm_heap_tight(core->shm) || work_begin_new(&w, core, d, keys->call)) {
 		stateless_full(core, d, m);
 		return 0;
 	}
+	w.server = keys->server;
 	w.call.phase = CALL_RELAY;
 	w.call.seed = core->random(core->random_arg);
 	w.call.leg[LEG_A].gateway = (uint16_t)caller;

@@ -176,11 +176,6 @@ static bool blocked(const struct call *c)
 	return (c->open.rseq && !c->open.late) || offer_carried(c);
 }
 
-static struct fork *fork_by_tag(struct work *w, struct str tag)
-{
-	return fork_find(&w->call, tag_hash(w->core, tag));
-}
-
 /* Without an offer in the INVITE a reliable response must bring one that the caller's PRACK can answer (RFC 3262 §5). */
 static bool may_be_reliable(const struct call *c, const struct fork *f, const struct sip_msg *m)
 {

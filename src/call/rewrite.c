@@ -46,22 +46,24 @@ static void edit_contact(struct texts *x, const struct work *w, const struct sip
 	struct out o = OUT(x->uri, sizeof x->uri);
 	struct sip_nameaddr na;
 	struct str value, bracketed;
-	unsigned n = 0;
 
+	if (!sip_values_next(&v, &value)) {
+		if (!needed)
+			return;
+		sip_edit_drop_all(&x->edit, SIP_H_CONTACT);
+		leg_put_contact(w, leg, lines);
+		return;
+	}
 	out_lit(&o, "<");
 	put_contact_uri(&o, w, leg);
 	out_lit(&o, ">");
 	bracketed = out_done(&o);
-	for (; sip_values_next(&v, &value); n++) {
+	do {
 		if (!sip_nameaddr_parse(&na, value) && !na.star)
 			sip_edit_replace(&x->edit, na.uri, str_make(bracketed.p + 1, bracketed.n - 2));
 		else
 			sip_edit_replace(&x->edit, value, bracketed);
-	}
-	if (!n && needed) {
-		sip_edit_drop_all(&x->edit, SIP_H_CONTACT);
-		leg_put_contact(w, leg, lines);
-	}
+	} while (sip_values_next(&v, &value));
 }
 
 /* CSeq's number alone: the method stays as it is written, whatever its length. */
@@ -133,9 +135,12 @@ static struct str put_route(const struct work *w, shm_ref dialog, struct out *li
 
 static void edit_call_id(struct texts *x, const struct work *w, const struct sip_msg *m, unsigned to)
 {
-	struct str own = strings_get(w->core->shm, w->call.leg[to].dialog, DIALOG_CALL_ID);
+	struct str own;
 
-	if (w->call.flags & CALL_OWN_ID && own.n)
+	if (!(w->call.flags & CALL_OWN_ID))
+		return;
+	own = strings_get(w->core->shm, w->call.leg[to].dialog, DIALOG_CALL_ID);
+	if (own.n)
 		sip_edit_replace(&x->edit, sip_value(m, SIP_H_CALL_ID), own);
 }
 
@@ -171,11 +176,6 @@ static int write_request(struct texts *x, struct out *lines, char *buf, size_t c
 	return sip_edit_write(&x->edit, buf, cap, n);
 }
 
-static bool bears_session(enum sip_method m)
-{
-	return m == SIP_INVITE || m == SIP_UPDATE;
-}
-
 static void request_edits(struct texts *x, struct work *w, const struct sip_msg *m, unsigned to, struct txn *t, struct out *lines)
 {
 	sip_edit_init(&x->edit, m);
@@ -187,7 +187,7 @@ static void request_edits(struct texts *x, struct work *w, const struct sip_msg 
 	edit_contact(x, w, m, to, m->method == SIP_INVITE, lines);
 	edit_number(x, m, t->cseq);
 	edit_call_id(x, w, m, to);
-	if (bears_session(m->method)) {
+	if (session_borne(m->method)) {
 		session_strip(&x->edit);
 		session_ask(w, t, lines);
 	}
@@ -246,7 +246,7 @@ int rewrite_invite(struct work *w, const struct sip_msg *m, const struct route_g
 /* In long or compact form, as the request wrote it. */
 static bool is_via(struct str line)
 {
-	return sip_header_of(str_trim(str_head(line, str_chr(line, ':')))) == SIP_H_VIA;
+	return line.n && (line.p[0] | 0x20) == 'v' && sip_header_of(str_trim(str_head(line, str_chr(line, ':')))) == SIP_H_VIA;
 }
 
 /* The Via lines that stand in the head kept for a server transaction's responses. */
@@ -270,9 +270,12 @@ static struct str via_lines(const struct work *w, const struct txn *s)
 
 static void put_record_route(const struct work *w, const struct txn *s, unsigned status, struct out *lines)
 {
-	struct str routes = strings_get(w->core->shm, w->call.leg[LEG_A].dialog, DIALOG_ROUTES);
+	struct str routes;
 
-	if (s->leg != LEG_A || !(s->flags & TXN_INITIAL) || status <= 100 || status >= 300 || !routes.n)
+	if (s->leg != LEG_A || !(s->flags & TXN_INITIAL) || status <= 100 || status >= 300)
+		return;
+	routes = strings_get(w->core->shm, w->call.leg[LEG_A].dialog, DIALOG_ROUTES);
+	if (!routes.n)
 		return;
 	out_lit(lines, "Record-Route: ");
 	out_str(lines, routes);
@@ -301,7 +304,7 @@ int rewrite_response_as(struct work *w, const struct sip_msg *m, const struct tx
 		edit_contact(&x, w, m, s->leg, s->method == SIP_INVITE && m->status > 100 && m->status < 300, &lines);
 	edit_number(&x, m, s->cseq);
 	edit_call_id(&x, w, m, s->leg);
-	if (bears_session(s->method)) {
+	if (session_borne(s->method)) {
 		session_strip(&x.edit);
 		if (m->status >= 200 && m->status < 300)
 			session_answer(w, s, &lines);

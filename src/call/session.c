@@ -33,6 +33,8 @@ void session_read(struct session_wish *wish, const struct sip_msg *m)
 	char refresher;
 
 	memset(wish, 0, sizeof *wish);
+	if (!session_borne(m->method))
+		return;
 	if (sip_first(m, SIP_H_SESSION_EXPIRES) &&
 	    !sip_session_expires_parse(sip_value(m, SIP_H_SESSION_EXPIRES), &n, &refresher)) {
 		wish->interval_s = n ? n : 1;
@@ -272,12 +274,12 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 	const char *p = request ? shm_block(w->core->shm, request) : NULL;
 	size_t n;
 
-	session_read(&got, m);
-	if (w->call.phase >= CALL_ENDING || c->flags & TXN_CANCEL_WANTED)
+	if (m->status != 422 || w->call.phase >= CALL_ENDING || c->flags & TXN_CANCEL_WANTED)
 		return false;
 	if (c->purpose == TXN_FOR_RELAY && (!s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)))
 		return false; /* given up, or answered otherwise */
-	if (m->status != 422 || c->flags & TXN_RETRIED || got.min_se_s <= c->wish.interval_s || got.min_se_s > DAY_S)
+	session_read(&got, m);
+	if (c->flags & TXN_RETRIED || got.min_se_s <= c->wish.interval_s || got.min_se_s > DAY_S)
 		return false;
 	if (!p || sip_parse(&sent, p, bytes, &why) || sip_check(&sent, &why))
 		return false;

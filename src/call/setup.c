@@ -34,16 +34,16 @@ bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg
 {
 	char buf[512], user[CALL_USER_MAX];
 	struct out o = OUT(buf, sizeof buf);
-	struct sip_uri uri;
+	const struct sip_uri *uri = &m->request_uri;
 	struct str dialed;
 	uint32_t hops;
 
-	if (sip_uri_parse(&uri, m->uri) || !(uri.is_sip || uri.is_sips || str_ieq(uri.scheme, STR("tel")))) {
+	if (!uri->is_sip && !uri->is_sips && !str_ieq(uri->scheme, STR("tel"))) {
 		stateless_answer(core, d, m, 416, STR_NONE, STR_NONE);
 		return false;
 	}
 	/* Never route by a part of a number, and never send one on as it was dialed for want of room. */
-	if (m->uri.n > CALL_URI_MAX || sip_uri_user(&uri, user, sizeof user, &dialed) == ERR_SPACE) {
+	if (m->uri.n > CALL_URI_MAX || sip_uri_user(uri, user, sizeof user, &dialed) == ERR_SPACE) {
 		stateless_answer(core, d, m, 414, STR_NONE, STR_NONE);
 		return false;
 	}
@@ -122,16 +122,30 @@ void setup_await(struct work *w, const struct txn *t)
 	w->call.provisional_limit_ms = w->core->now_ms + wait;
 }
 
+/* Whether a Request-URI has a user part that is this number and reads the same however it is written: digits, no more. */
+static bool has_number(struct str uri, struct str number)
+{
+	struct str rest = str_from(uri, 4);
+
+	if (!str_starts(uri, STR("sip:")) || !str_starts(rest, number) || !str_starts(str_from(rest, number.n), STR("@")))
+		return false;
+	for (size_t i = 0; i < number.n; i++)
+		if (number.p[i] < '0' || number.p[i] > '9')
+			return false;
+	return true;
+}
+
 /* The user part as it is sent, for the record. */
 static void note_sent(struct work *w, const char *bytes, size_t n)
 {
 	struct leg *a = &w->call.leg[LEG_A];
-	struct str line = str_make(bytes, n), sent = STR_NONE;
+	struct str line = str_make(bytes, n), text, sent = STR_NONE;
 	char buf[CALL_USER_MAX + CONF_PREFIX];
 	struct sip_uri uri;
 
 	line = str_from(line, str_chr(line, ' ') + 1);
-	if (!sip_uri_parse(&uri, str_head(line, str_chr(line, ' '))))
+	text = str_head(line, str_chr(line, ' '));
+	if (!has_number(text, strings_get(w->core->shm, a->dialog, DIALOG_DIALED)) && !sip_uri_parse(&uri, text))
 		sip_uri_user(&uri, buf, sizeof buf, &sent);
 	a->dialog = dialog_with_sent(w, a->dialog, sent);
 }
@@ -299,7 +313,6 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	struct leg *a = &c->leg[LEG_A];
 	struct str dialed = STR_NONE;
 	char user[CALL_USER_MAX];
-	struct sip_uri uri;
 	struct txn *s;
 
 	c->phase = CALL_SETUP;
@@ -311,8 +324,7 @@ static bool begin_call(struct work *w, const struct sip_msg *m, unsigned caller)
 	a->listen = w->datagram->listen;
 	a->remote = a->source = w->datagram->from;
 	a->cseq_remote = m->cseq;
-	if (!sip_uri_parse(&uri, m->uri))
-		sip_uri_user(&uri, user, sizeof user, &dialed);
+	sip_uri_user(&m->request_uri, user, sizeof user, &dialed);
 	a->dialog = dialog_of_invite(w, m, dialed);
 	dialog_next_hop(w, a->dialog, &a->source, &a->remote);
 	leg_learn(a, m);
@@ -356,7 +368,7 @@ static bool admit_reliable(struct core *core, const struct shm_datagram *d, cons
 	return false;
 }
 
-int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m)
+int setup_invite(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, const struct request_keys *keys)
 {
 	struct work w;
 	unsigned caller;
@@ -369,10 +381,11 @@ int setup_invite(struct core *core, const struct shm_datagram *d, const struct s
 	}
 	if (!admit(core, d, m) || !admit_session(core, d, m, caller) || !admit_reliable(core, d, m, caller))
 		return 0;
-	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, call_key(core, m->call_id, m->from_tag))) {
+	if (shm_objects_live(core->shm) >= core->max_calls || shm_heap_tight(core->shm) || work_begin_new(&w, core, d, keys->call)) {
 		stateless_full(core, d, m);
 		return 0;
 	}
+	w.server = keys->server;
 	if (begin_call(&w, m, caller))
 		setup_next_gateway(&w, m, 0, NULL);
 	if (work_commit(&w)) {

@@ -182,7 +182,7 @@ struct txn *server_open(struct work *w, const struct sip_msg *m, unsigned leg)
 		t->remote = w->datagram->from;
 	t->listen = w->datagram->listen;
 	t->cseq = m->cseq;
-	t->key = server_key(w->core, m);
+	t->key = w->server;
 	session_read(&t->wish, m);
 	sip_response_head(&o, m, 100, STR("Trying"), STR_NONE, &w->datagram->from);
 	out_lit(&o, "Content-Length: 0\r\n\r\n");

@@ -97,6 +97,19 @@ static unsigned find(const struct route_sources *t, const struct addr_net *net)
 	return low;
 }
 
+/* The longest length under `below` that there are networks of; -1 = none. */
+static int length_below(const uint64_t *lengths, unsigned below)
+{
+	uint64_t word = lengths[below / 64] & ((UINT64_C(1) << below % 64) - 1);
+
+	for (unsigned i = below / 64;; word = lengths[--i]) {
+		if (word)
+			return (int)(64 * i) + 63 - __builtin_clzll(word);
+		if (!i)
+			return -1;
+	}
+}
+
 /* The entry of the longest network around src that has one (callers: one for callers), or NULL. */
 static const struct route_source *longest(const struct route *route, const struct addr *src, bool callers)
 {
@@ -106,12 +119,9 @@ static const struct route_source *longest(const struct route *route, const struc
 
 	if (src->family != 4 && src->family != 6)
 		return NULL;
-	for (unsigned bits = src->family == 4 ? 33 : 129; !found && bits-- > 0;) {
-		struct addr_net net;
+	for (int bits = src->family == 4 ? 33 : 129; !found && (bits = length_below(lengths, (unsigned)bits)) >= 0;) {
+		struct addr_net net = net_of(src, (unsigned)bits);
 
-		if (!(lengths[bits / 64] >> bits % 64 & 1))
-			continue;
-		net = net_of(src, bits);
 		for (unsigned i = find(t, &net); i < t->n && compare_net(&t->a[i].net, &net) == 0; i++) {
 			if (callers && !t->a[i].caller)
 				continue;
