@@ -43,6 +43,58 @@ static void test_structure(void)
 				 "\"s\":1.002,\"a\":\"[2001:db8::1]:5060\",\"b\":null}"), "commas come by themselves");
 }
 
+/* Every day of 500 years, and then some, as the C library has them. */
+static void test_days(void)
+{
+	bool good = true;
+
+	for (uint64_t day = 0; day < 2932896 && good; day += day < 183000 ? 1 : 97) {
+		uint64_t ms = day * 86400000 + day * 7919 % 86400000;
+		time_t seconds = (time_t)(ms / 1000);
+		struct out o = OUT(buffer, sizeof buffer);
+		char want[64];
+		struct tm tm;
+		size_t n;
+
+		out_time(&o, ms);
+		gmtime_r(&seconds, &tm);
+		n = strftime(want, sizeof want, "%Y-%m-%dT%H:%M:%S", &tm);
+		n += (size_t)snprintf(want + n, sizeof want - n, ".%03uZ", (unsigned)(ms % 1000));
+		good = str_eq(out_done(&o), str_make(want, n));
+	}
+	ok(good, "days, months and leap years as gmtime_r() has them");
+}
+
+/* Whatever a string holds, at whatever place of a word: the plain way, character by character. */
+static void test_places(void)
+{
+	bool good = true;
+
+	for (unsigned at = 0; at < 20; at++)
+		for (unsigned c = 0; c < 0x80; c++) {
+			struct out o = OUT(buffer, sizeof buffer), plain = OUT(buffer + 512, 512);
+			char text[20];
+
+			memset(text, 'x', sizeof text);
+			text[at] = (char)c;
+			json_str(&o, str_make(text, sizeof text));
+			out_lit(&plain, "\"");
+			out_mem(&plain, text, at);
+			if (c == '"' || c == '\\')
+				out_lit(&plain, "\\");
+			if (c == '\n' || c == '\r' || c == '\t')
+				out_fmt(&plain, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+			else if (c < 0x20 || c == 0x7f)
+				out_fmt(&plain, "\\u%04x", c);
+			else
+				out_mem(&plain, text + at, 1);
+			out_mem(&plain, text + at + 1, sizeof text - at - 1);
+			out_lit(&plain, "\"");
+			good = good && str_eq(out_done(&o), out_done(&plain));
+		}
+	ok(good, "RFC8259-7: each character is escaped, or not, at every place");
+}
+
 static void test_times(void)
 {
 	struct out o = OUT(buffer, sizeof buffer);
@@ -55,6 +107,11 @@ static void test_times(void)
 	o = OUT(buffer, sizeof buffer);
 	out_time(&o, UINT64_MAX);
 	ok(o.overflow, "so is a time beyond all years");
+	o = OUT(buffer, sizeof buffer);
+	out_time(&o, OUT_TIME_MAX_MS);
+	is_str(out_done(&o), STR("9999-12-31T23:59:59.999Z"), "of which this is the last moment");
+	out_time(&o, OUT_TIME_MAX_MS + 1);
+	ok(o.overflow, "and no later one");
 }
 
 int main(void)
@@ -62,5 +119,7 @@ int main(void)
 	test_strings();
 	test_structure();
 	test_times();
+	test_days();
+	test_places();
 	return tap_done();
 }

@@ -90,14 +90,15 @@ static void world_open(unsigned which)
 {
 	static const char *const addrs[SIDES] = { "10.1.0.1:5060", "10.2.0.1:5060", "10.2.0.2:5060", "10.9.0.1:5060" };
 	struct shm_params params = { .slots = 64, .heap_bytes = 8 << 20, .endpoints = 16, .workers_max = 1 };
+	struct addr us;
 
 	memset(&w, 0, sizeof w);
 	w.now_ms = START_MS;
 	BUG_ON(shm_create(&w.shm, NULL, &params));
 	*(struct siphash_key *)(uintptr_t)shm_key_index(w.shm) = (struct siphash_key){ { 1, 2 } };
 	*(struct siphash_key *)(uintptr_t)shm_key_check(w.shm) = (struct siphash_key){ { 3, 4 } };
-	addr_parse(&w.listen.bound, STR("10.0.0.1:5060"), 5060);
-	w.listen.advertised = w.listen.bound;
+	addr_parse(&us, STR("10.0.0.1:5060"), 5060);
+	core_listen_set(&w.listen, &us, &us);
 	for (unsigned i = 0; i < SIDES; i++) {
 		addr_parse(&sides[i].addr, str_of(addrs[i]), 5060);
 		sides[i].request_bytes = sides[i].last_bytes = 0;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/json.h"
 
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+enum { DAY_MS = 24 * 3600 * 1000, TIME_TEXT = sizeof "YYYY-MM-DDThh:mm:ss.mmmZ" - 1 };
+
 /* A finished value ends in a quote, a bracket, a digit, or the last letter of true, false, null. */
 static void separate(struct out *o)
 {
@@ -85,12 +88,36 @@ static void escape(struct out *o, unsigned char c)
 	}
 }
 
+static bool plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* The highest bit of each byte of x below n is set, and of bytes above the first such one perhaps: whether there is one. */
+static inline uint64_t any_below(uint64_t x, unsigned char n)
+{
+	return (x - EACH_BYTE * n) & ~x & EACH_BYTE * 0x80;
+}
+
+/* The same of eight characters at once. */
+static bool plain_word(const char *p)
+{
+	uint64_t x, odd;
+
+	memcpy(&x, p, sizeof x);
+	odd = ((x + EACH_BYTE) | x) & EACH_BYTE * 0x80; /* 0x7f and above */
+	odd |= any_below(x, 0x20) | any_below(x ^ EACH_BYTE * '"', 1) | any_below(x ^ EACH_BYTE * '\\', 1);
+	return !odd;
+}
+
 /* Length of the head of s that may stand in a string as it is. */
 static size_t plain_length(struct str s)
 {
 	size_t n = 0;
 
-	while (n < s.n && (unsigned char)s.p[n] >= 0x20 && (unsigned char)s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+	while (n + sizeof(uint64_t) <= s.n && plain_word(s.p + n))
+		n += sizeof(uint64_t);
+	while (n < s.n && plain((unsigned char)s.p[n]))
 		n++;
 	return n;
 }
@@ -153,33 +180,47 @@ void json_addr(struct out *o, const struct addr *a)
 	out_lit(o, "\"");
 }
 
-/* v with exactly `digits` digits, and what follows. */
-static char *put_number(char *at, unsigned v, unsigned digits, char then)
+/* Days since 1970-01-01 as "YYYY-MM-DD". Years are counted from March, so that a leap day is their last, in eras of 400 years. */
+static char *put_date(char *at, uint32_t days)
 {
-	for (unsigned i = digits; i-- > 0; v /= 10)
-		at[i] = (char)('0' + v % 10);
-	at[digits] = then;
-	return at + digits + 1;
+	enum { TO_MARCH_0000 = 719468, ERA = 146097, YEARS_4 = 1460, YEARS_100 = 36524 };
+	uint32_t era = (days + TO_MARCH_0000) / ERA, day = (days + TO_MARCH_0000) % ERA;
+	uint32_t year = (day - day / YEARS_4 + day / YEARS_100 - day / (ERA - 1)) / 365, month;
+
+	day -= 365 * year + year / 4 - year / 100;
+	month = (5 * day + 2) / 153; /* 0 = March; any five months before February have 153 days */
+	day -= (153 * month + 2) / 5;
+	year += 400 * era + (month >= 10);
+	month = month < 10 ? month + 3 : month - 9;
+	at = out_put_pair(out_put_pair(at, year / 100), year % 100);
+	*at++ = '-';
+	at = out_put_pair(at, month);
+	*at++ = '-';
+	return out_put_pair(at, day + 1);
 }
 
 void out_time(struct out *o, uint64_t wall_ms)
 {
-	time_t seconds = (time_t)(wall_ms / 1000);
-	char text[32], *at = text;
-	struct tm tm;
+	uint32_t ms = (uint32_t)(wall_ms % DAY_MS);
+	char *at;
 
-	if (!gmtime_r(&seconds, &tm) || tm.tm_year + 1900 > 9999) {
+	if (wall_ms > OUT_TIME_MAX_MS) {
 		o->overflow = true;
 		return;
 	}
-	at = put_number(at, (unsigned)tm.tm_year + 1900, 4, '-');
-	at = put_number(at, (unsigned)tm.tm_mon + 1, 2, '-');
-	at = put_number(at, (unsigned)tm.tm_mday, 2, 'T');
-	at = put_number(at, (unsigned)tm.tm_hour, 2, ':');
-	at = put_number(at, (unsigned)tm.tm_min, 2, ':');
-	at = put_number(at, (unsigned)tm.tm_sec, 2, '.');
-	at = put_number(at, (unsigned)(wall_ms % 1000), 3, 'Z');
-	out_mem(o, text, (size_t)(at - text));
+	if (!(at = out_room(o, TIME_TEXT)))
+		return;
+	at = put_date(at, (uint32_t)(wall_ms / DAY_MS));
+	*at++ = 'T';
+	at = out_put_pair(at, ms / 3600000);
+	*at++ = ':';
+	at = out_put_pair(at, ms / 60000 % 60);
+	*at++ = ':';
+	at = out_put_pair(at, ms / 1000 % 60);
+	*at++ = '.';
+	*at++ = (char)('0' + ms / 100 % 10);
+	at = out_put_pair(at, ms % 100);
+	*at = 'Z';
 }
 
 void json_time(struct out *o, uint64_t wall_ms)

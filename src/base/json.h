@@ -33,7 +33,8 @@ void json_addr(struct out *o, const struct addr *a);
 /* A moment as "2026-01-31T12:00:00.000Z" (RFC 3339); null for 0. wall_ms: milliseconds since 1970. */
 void json_time(struct out *o, uint64_t wall_ms);
 
-/* The same moment without quotes, for CSV and log lines. */
+/* The same moment without quotes, for CSV and log lines; overflow beyond the year 9999. */
+#define OUT_TIME_MAX_MS UINT64_C(253402300799999)
 void out_time(struct out *o, uint64_t wall_ms);
 
 #endif

@@ -59,6 +59,8 @@ struct txn *call_invite(struct call *c);
 uint16_t call_next_id(struct call *c);
 /* A new transaction; NULL where CALL_TXNS are open. machine by role and method. */
 struct txn *call_txn_new(struct work *w, bool client, enum sip_method method, unsigned leg);
+/* The Via line of a request of ours. */
+void txn_put_via(struct out *o, const struct work *w, const struct txn *t);
 /* "Contact: <…>" with our address on a leg. */
 void leg_put_contact(const struct work *w, unsigned leg, struct out *lines);
 /* A request of ours once more, as transaction t: another branch and number, and our session wish. */

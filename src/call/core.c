@@ -7,6 +7,16 @@
 /* Room for the headers that we add: what we write, we must be able to read again. */
 enum { HEADERS_OURS = 16 };
 
+void core_listen_set(struct core_listen *l, const struct addr *bound, const struct addr *advertised)
+{
+	struct out o = OUT(l->text, sizeof l->text);
+
+	l->bound = *bound;
+	l->advertised = *advertised;
+	addr_print(&o, advertised);
+	l->text_bytes = (uint32_t)o.n;
+}
+
 /* ------------------------------------------------------------------------------------------ finding */
 
 /* Whether a tag is the callee's, or an early dialog's of his. */
@@ -173,8 +183,8 @@ static void no_dialog(struct core *core, const struct shm_datagram *d, const str
 /* The source must be the leg's own address or belong to a configured peer (endpoints move between their own addresses). */
 static bool welcome(const struct work *w, const struct shm_datagram *d)
 {
-	return route_known_source(w->core->route, &d->from) || addr_same_ip(&d->from, &w->call.leg[LEG_A].source) ||
-	       addr_same_ip(&d->from, &w->call.leg[LEG_B].source);
+	return addr_same_ip(&d->from, &w->call.leg[LEG_A].source) || addr_same_ip(&d->from, &w->call.leg[LEG_B].source) ||
+	       route_known_source(w->core->route, &d->from);
 }
 
 static int in_dialog(struct core *core, const struct shm_datagram *d, const struct sip_msg *m, uint32_t slot, uint32_t generation, uint64_t key)

@@ -9,11 +9,15 @@
 #include "route/route.h"
 #include "shm/shm.h"
 
-/* One of our listening addresses: what we bind, and what we write into Via and Contact (the same unless advertised otherwise). */
+/* One of our listening addresses: what we bind, and what we write into Via and Contact (the same unless advertised otherwise). Its text lies ready: it goes into
+ * each message. */
 struct core_listen {
 	struct addr bound;
 	struct addr advertised;
+	char text[ADDR_TEXT]; /* of advertised; see core_listen_set() */
+	uint32_t text_bytes;
 };
+void core_listen_set(struct core_listen *l, const struct addr *bound, const struct addr *advertised);
 
 /* CANCELs whose INVITE is not there yet: the network may bring them in the wrong order. Each waits a moment before its 481. */
 enum { CORE_EARLY_CANCELS = 16, CORE_EARLY_MS = 50 };

@@ -6,7 +6,7 @@
 /* Text: slot (8 hex), generation (8), number (4), check (8). */
 enum { SLOT = HEX_WORD, GENERATION = HEX_WORD, NUMBER = HEX_WORD / 2, CHECK = HEX_WORD, ALL = SLOT + GENERATION + NUMBER + CHECK };
 
-static const struct str cookie = { "z9hG4bKv", 8 };
+#define COOKIE "z9hG4bKv"
 
 static uint32_t check_of(const struct core *core, const struct handle *h, uint32_t kind)
 {
@@ -52,7 +52,7 @@ static int parse(struct handle *h, const struct core *core, struct str text, uin
 
 void handle_branch(struct out *o, const struct core *core, const struct handle *h)
 {
-	out_str(o, cookie);
+	out_lit(o, COOKIE);
 	print(o, core, h, 'b');
 }
 
@@ -64,9 +64,9 @@ void handle_contact(struct out *o, const struct core *core, const struct handle 
 
 int handle_of_branch(struct handle *h, const struct core *core, struct str branch)
 {
-	if (!str_starts(branch, cookie))
+	if (!str_starts(branch, STR(COOKIE)))
 		return ERR_NOTFOUND;
-	return parse(h, core, str_from(branch, cookie.n), 'b');
+	return parse(h, core, str_from(branch, STR(COOKIE).n), 'b');
 }
 
 int handle_of_contact(struct handle *h, const struct core *core, struct str user)

@@ -194,10 +194,12 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 	size_t n;
 	struct call *call = &w->call;
 	uint32_t limit = CALL_LIMIT_MS(w, max_call_duration_ms);
+	shm_ref with_tag;
 	struct fork *f;
 
 	leg_set_dialog(w, LEG_B, dialog_of_response(w, m));
-	leg_set_dialog(w, LEG_A, dialog_with_local(w, call->leg[LEG_A].dialog, sip_value(m, SIP_H_TO)));
+	if ((with_tag = dialog_with_local(w, call->leg[LEG_A].dialog, sip_value(m, SIP_H_TO))))
+		call->leg[LEG_A].dialog = with_tag; /* its next hop stays */
 	leg_learn(&call->leg[LEG_B], m);
 	call->callee_tag = tag_hash(w->core, m->to_tag);
 	if ((f = fork_find(call, call->callee_tag))) {

@@ -13,15 +13,16 @@ enum field {
 	FIELD_COUNT
 };
 
-static const char *const field_names[] = {
-#define FIELD(name) #name,
+/* Each field's name as JSON has it, behind the comma that the first one does not need. */
+static const struct str json_names[] = {
+#define FIELD(name) { ",\"" #name "\":", sizeof #name + 3 },
 #include "call/record.def"
 #undef FIELD
 };
 
-static const char *const sides[] = { "caller", "callee", "server" };
-static const char *const reasons[] = {
-#define REASON(name, word) [CALL_END_##name] = word,
+static const struct str sides[] = { { "caller", 6 }, { "callee", 6 }, { "server", 6 } };
+static const struct str reasons[] = {
+#define REASON(name, word) [CALL_END_##name] = { word, sizeof word - 1 },
 #include "call/reason.def"
 #undef REASON
 };
@@ -48,7 +49,7 @@ static void field_open(struct line *l, enum field f)
 	BUG_ON(l->next != f);
 	l->next++;
 	if (l->format == RECORD_JSON)
-		json_key(l->o, field_names[f]);
+		out_str(l->o, str_from(json_names[f], f == 0));
 	else if (f)
 		out_lit(l->o, ",");
 }
@@ -73,47 +74,71 @@ static void csv_text(struct out *o, struct str s)
 	out_lit(o, "\"");
 }
 
-/* The empty text stands for what did not happen. */
+/* What did not happen: null, or an empty column. */
+static void put_nothing(struct line *l)
+{
+	if (l->format == RECORD_JSON)
+		out_lit(l->o, "null");
+}
+
+/* What others wrote; the empty text stands for what did not happen. */
 static void field_text(struct line *l, enum field f, struct str s)
 {
 	field_open(l, f);
-	if (l->format == RECORD_CSV)
-		csv_text(l->o, s);
-	else if (s.n)
+	if (!s.n)
+		put_nothing(l);
+	else if (l->format == RECORD_JSON)
 		json_str(l->o, s);
 	else
-		json_null(l->o);
+		csv_text(l->o, s);
+}
+
+/* Around a text of ours, which holds nothing that must be escaped. */
+static void quote(struct line *l)
+{
+	if (l->format == RECORD_JSON)
+		out_lit(l->o, "\"");
+}
+
+static void field_word(struct line *l, enum field f, struct str word)
+{
+	field_open(l, f);
+	quote(l);
+	out_str(l->o, word);
+	quote(l);
 }
 
 static void field_number(struct line *l, enum field f, bool there, uint64_t v)
 {
 	field_open(l, f);
-	if (l->format == RECORD_JSON && there)
-		json_u64(l->o, v);
-	else if (l->format == RECORD_JSON)
-		json_null(l->o);
-	else if (there)
+	if (there)
 		out_u64(l->o, v);
+	else
+		put_nothing(l);
 }
 
 static void field_addr(struct line *l, enum field f, const struct addr *a)
 {
-	char buf[ADDR_TEXT];
-	struct out o = OUT(buf, sizeof buf);
-
-	if (a->family)
-		addr_print(&o, a);
-	field_text(l, f, out_done(&o));
+	field_open(l, f);
+	if (!a->family) {
+		put_nothing(l);
+		return;
+	}
+	quote(l);
+	addr_print(l->o, a);
+	quote(l);
 }
 
 static void field_time(struct line *l, enum field f, bool there, uint64_t wall_ms)
 {
-	char buf[32];
-	struct out o = OUT(buf, sizeof buf);
-
-	if (there)
-		out_time(&o, wall_ms);
-	field_text(l, f, out_done(&o));
+	field_open(l, f);
+	if (!there || wall_ms > OUT_TIME_MAX_MS) {
+		put_nothing(l);
+		return;
+	}
+	quote(l);
+	out_time(l->o, wall_ms);
+	quote(l);
 }
 
 static void field_tried(struct line *l, const struct core *core, const struct call *c)
@@ -180,25 +205,24 @@ static struct str timer_of(const struct session *s)
 static void print_end(struct line *l, const struct call *c)
 {
 	BUG_ON(c->ended_by >= sizeof sides / sizeof *sides || c->reason >= CALL_END_COUNT);
-	field_text(l, FIELD_ended_by, str_of(sides[c->ended_by]));
-	field_text(l, FIELD_reason, str_of(reasons[c->reason]));
+	field_word(l, FIELD_ended_by, sides[c->ended_by]);
+	field_word(l, FIELD_reason, reasons[c->reason]);
 	field_number(l, FIELD_sip_status, c->sip_status, c->sip_status);
 	field_number(l, FIELD_q850, c->q850, c->q850);
-	field_text(l, FIELD_caller_timer, timer_of(&c->leg[LEG_A].session));
-	field_text(l, FIELD_callee_timer, timer_of(&c->leg[LEG_B].session));
+	field_word(l, FIELD_caller_timer, timer_of(&c->leg[LEG_A].session));
+	field_word(l, FIELD_callee_timer, timer_of(&c->leg[LEG_B].session));
 	field_number(l, FIELD_refreshes, true, c->refreshes);
 	field_number(l, FIELD_resends, true, c->resends);
-	field_text(l, FIELD_caller_100rel, field_100rel(c, LEG_A));
-	field_text(l, FIELD_callee_100rel, field_100rel(c, LEG_B));
+	field_word(l, FIELD_caller_100rel, field_100rel(c, LEG_A));
+	field_word(l, FIELD_callee_100rel, field_100rel(c, LEG_B));
 }
 
 static void print_id(struct line *l, uint32_t slot, uint32_t generation)
 {
-	char buf[24];
-	struct out o = OUT(buf, sizeof buf);
-
-	view_id_print(&o, slot, generation);
-	field_text(l, FIELD_id, out_done(&o));
+	field_open(l, FIELD_id);
+	quote(l);
+	view_id_print(l->o, slot, generation);
+	quote(l);
 }
 
 int record_print(struct out *o, const struct core *core, uint32_t slot, uint32_t generation, enum record_format format)

@@ -116,20 +116,15 @@ static bool makes_dialog(const struct sip_msg *m)
 
 static void add_lines(struct work *w, const struct sip_msg *m, const struct txn *t, struct texts *x, struct out *lines)
 {
-	const struct addr *us = &w->core->listen[t->listen].advertised;
-	struct handle h = { w->step.slot, w->step.generation, t->branch };
+	const struct core_listen *us = &w->core->listen[t->listen];
 	struct str value = sip_value(m, SIP_H_MAX_FORWARDS);
 	struct out o = OUT(x->forwards, sizeof x->forwards);
 	uint32_t left;
 
-	out_lit(lines, "Via: SIP/2.0/UDP ");
-	addr_print(lines, us);
-	out_lit(lines, ";branch=");
-	handle_branch(lines, w->core, &h);
-	out_lit(lines, "\r\n");
+	txn_put_via(lines, w, t);
 	if (makes_dialog(m)) {
 		out_lit(lines, "Record-Route: <sip:");
-		addr_print(lines, us);
+		out_mem(lines, us->text, us->text_bytes);
 		out_lit(lines, ";lr>\r\n");
 	}
 	if (sip_number_parse(value, 255, &left)) {

@@ -12,17 +12,20 @@ struct texts {
 	struct sip_edit edit;
 };
 
-static const struct addr *ours(const struct work *w, unsigned listen)
+/* A listening address of ours, "IP:port". */
+static struct str ours(const struct work *w, unsigned listen)
 {
-	return &w->core->listen[listen < w->core->nlisten ? listen : 0].advertised;
+	const struct core_listen *l = &w->core->listen[listen < w->core->nlisten ? listen : 0];
+
+	return str_make(l->text, l->text_bytes);
 }
 
-static void put_via(struct out *o, const struct work *w, const struct txn *t)
+void txn_put_via(struct out *o, const struct work *w, const struct txn *t)
 {
 	struct handle h = { w->step.slot, w->step.generation, t->branch };
 
 	out_lit(o, "Via: SIP/2.0/UDP ");
-	addr_print(o, ours(w, t->listen));
+	out_str(o, ours(w, t->listen));
 	out_lit(o, ";branch=");
 	handle_branch(o, w->core, &h);
 	out_lit(o, "\r\n");
@@ -36,7 +39,7 @@ static void put_contact_uri(struct out *o, const struct work *w, unsigned leg)
 	out_lit(o, "sip:");
 	handle_contact(o, w->core, &h);
 	out_lit(o, "@");
-	addr_print(o, ours(w, w->call.leg[leg].listen));
+	out_str(o, ours(w, w->call.leg[leg].listen));
 }
 
 /* The URI of each Contact becomes ours; what is no name-addr is replaced whole. needed: it opens or keeps a dialog, so there must be one. */
@@ -182,7 +185,7 @@ static void request_edits(struct texts *x, struct work *w, const struct sip_msg 
 	sip_edit_drop_all(&x->edit, SIP_H_VIA);
 	sip_edit_drop_all(&x->edit, SIP_H_ROUTE);
 	sip_edit_drop_all(&x->edit, SIP_H_RECORD_ROUTE);
-	put_via(lines, w, t);
+	txn_put_via(lines, w, t);
 	edit_forwards(x, m, lines);
 	edit_contact(x, w, m, to, m->method == SIP_INVITE, lines);
 	edit_number(x, m, t->cseq);
@@ -338,7 +341,7 @@ int rewrite_again(struct work *w, const struct sip_msg *sent, struct txn *t, cha
 
 	sip_edit_init(&x.edit, sent);
 	sip_edit_drop_all(&x.edit, SIP_H_VIA);
-	put_via(&lines, w, t);
+	txn_put_via(&lines, w, t);
 	edit_number(&x, sent, t->cseq);
 	session_strip(&x.edit);
 	session_ask(w, t, &lines);
@@ -368,7 +371,7 @@ int make_request(struct work *w, enum sip_method method, unsigned leg, const str
 	out_lit(&o, " ");
 	out_str(&o, uri);
 	out_lit(&o, " SIP/2.0\r\n");
-	put_via(&o, w, t);
+	txn_put_via(&o, w, t);
 	out_str(&o, out_done(&r));
 	out_lit(&o, "Max-Forwards: 70\r\nFrom: ");
 	out_str(&o, strings_get(w->core->shm, dialog, DIALOG_LOCAL));

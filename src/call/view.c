@@ -5,9 +5,17 @@
 #include "call/field.h"
 #include "call/view.h"
 
+/* Without leading zeros. */
+static void put_hex(struct out *o, uint32_t v)
+{
+	out_hex(o, v, (35 - (unsigned)__builtin_clz(v | 1)) / 4);
+}
+
 void view_id_print(struct out *o, uint32_t slot, uint32_t generation)
 {
-	out_fmt(o, "%x.%x", slot, generation);
+	put_hex(o, slot);
+	out_lit(o, ".");
+	put_hex(o, generation);
 }
 
 static int hex_u32(struct str s, uint32_t *v)

@@ -107,16 +107,15 @@ static void sup_raise_files(void)
 
 static void sup_note_listen(struct supervisor *s, unsigned i)
 {
-	const struct addr *advertise = &s->heritage.conf->listen.advertise;
-	struct core_listen *l = &s->heritage.listen[i];
+	const struct addr *bound = conf_listen_addr(s->heritage.conf, i);
+	struct addr advertised = s->heritage.conf->listen.advertise;
 
-	l->bound = l->advertised = *conf_listen_addr(s->heritage.conf, i);
-	if (advertise->family != l->bound.family)
-		return;
-	l->advertised = *advertise;
-	l->advertised.transport = l->bound.transport;
-	if (!l->advertised.port)
-		l->advertised.port = l->bound.port;
+	if (advertised.family != bound->family)
+		advertised = *bound;
+	advertised.transport = bound->transport;
+	if (!advertised.port)
+		advertised.port = bound->port;
+	core_listen_set(&s->heritage.listen[i], bound, &advertised);
 }
 
 /* The order of opening is the number in the kernel's group, so all workers' sockets of one address come in the workers' order. */

@@ -80,13 +80,14 @@ static void world_open(void)
 		"gateway one.address=10.2.0.1:5060", "gateway one.role=callee", NULL };
 	static struct conf_report report;
 	struct shm_params params = { .slots = SLOTS, .workers_max = 2 };
+	struct addr us;
 	char path[64];
 
 	snprintf(path, sizeof path, "/dev/shm/velador-call-bench-%d", (int)getpid());
 	BUG_ON(shm_create(&w.shm, path, &params));
 	unlink(path);
-	addr_parse(&w.listen.bound, STR("10.0.0.1:5060"), 5060);
-	w.listen.advertised = w.listen.bound;
+	addr_parse(&us, STR("10.0.0.1:5060"), 5060);
+	core_listen_set(&w.listen, &us, &us);
 	addr_parse(&w.caller, STR("10.1.0.1:5060"), 5060);
 	addr_parse(&w.gateway, STR("10.2.0.1:5060"), 5060);
 	if (conf_read(&w.conf, NULL, list, &report) || route_resolve(w.conf, w.shm, NULL, &report)) {

@@ -5,8 +5,10 @@
 
 static void world_addresses(struct sim *s)
 {
-	addr_parse(&s->listen.bound, STR("10.0.0.1:5060"), 5060);
-	s->listen.advertised = s->listen.bound;
+	struct addr us;
+
+	addr_parse(&us, STR("10.0.0.1:5060"), 5060);
+	core_listen_set(&s->listen, &us, &us);
 	for (unsigned i = 0; i < SIM_CALLERS; i++) {
 		addr_parse(&s->caller_addr[i], STR("10.1.0.1:5060"), 5060);
 		s->caller_addr[i].ip[3] = (uint8_t)(i + 1);
