@@ -213,12 +213,12 @@ int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct
 static struct str gateway_uri(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, char *buf, size_t cap)
 {
 	const struct sip_uri *uri = &m->request_uri;
-	char plain[CALL_USER_MAX], number[CALL_USER_MAX + CONF_PREFIX];
+	struct str dialed = strings_get(w->core->shm, w->call.leg[LEG_A].dialog, DIALOG_DIALED);
+	char number[CALL_USER_MAX + CONF_PREFIX];
 	struct out o = OUT(buf, cap), user = OUT(number, sizeof number);
-	struct str dialed;
 
 	out_lit(&o, "sip:");
-	if (!sip_uri_user(uri, plain, sizeof plain, &dialed) && dialed.n) {
+	if (dialed.n) {
 		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user))
 			out_str(&o, dialed);
 		else

@@ -43,7 +43,7 @@ bool admit(struct core *core, const struct shm_datagram *d, const struct sip_msg
 		return false;
 	}
 	/* Never route by a part of a number, and never send one on as it was dialed for want of room. */
-	if (m->uri.n > CALL_URI_MAX || sip_uri_user(uri, user, sizeof user, &dialed) == ERR_SPACE) {
+	if (m->uri.n > CALL_URI_MAX || (m->uri.n > CALL_USER_MAX && sip_uri_user(uri, user, sizeof user, &dialed) == ERR_SPACE)) {
 		stateless_answer(core, d, m, 414, STR_NONE, STR_NONE);
 		return false;
 	}
