@@ -34,7 +34,7 @@ static const char compacts[] = {
 #undef HEADER
 };
 
-static const uint8_t flags_of[] = {
+const uint8_t sip_flags_of[SIP_H_COUNT] = {
 #define HEADER(id, name, compact, flags, section) [SIP_H_##id] = flags,
 #include "sip/header.def"
 #undef HEADER
@@ -62,20 +62,12 @@ enum sip_header_id sip_header_of(struct str name)
 	if (name.n < 2)
 		return name.n ? compact_of(name.p[0]) : SIP_H_OTHER;
 	id = slots[sip_header_slot(name)];
-	/* most write the name as the RFC does */
-	if (str_eq(headers[id], name) || str_ieq(headers[id], name))
-		return id;
-	return SIP_H_OTHER;
+	return str_ieq(headers[id], name) ? id : SIP_H_OTHER;
 }
 
 struct str sip_header_name(enum sip_header_id id)
 {
 	return id < SIP_H_COUNT ? headers[id] : headers[SIP_H_OTHER];
-}
-
-unsigned sip_header_flags(enum sip_header_id id)
-{
-	return flags_of[id];
 }
 
 const char *sip_fault_text(enum sip_header_id id, enum sip_trouble trouble)
