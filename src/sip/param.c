@@ -48,7 +48,7 @@ bool sip_param(struct str params, struct str name, struct str *value)
 {
 	struct sip_one_param one;
 
-	while (sip_param_next(&params, &one) == 0) {
+	while (params.n && sip_param_next(&params, &one) == 0) {
 		if (!str_ieq(one.name, name))
 			continue;
 		if (value)

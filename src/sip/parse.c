@@ -29,6 +29,7 @@ static void msg_init(struct sip_msg *m)
 	m->call_id = STR_NONE;
 	m->from_tag = STR_NONE;
 	m->to_tag = STR_NONE;
+	m->via.all = STR_NONE;
 	m->method = SIP_UNKNOWN;
 	m->status = m->nheaders = 0;
 	m->cseq = 0;

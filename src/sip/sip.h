@@ -102,7 +102,7 @@ struct sip_msg {
 	struct str call_id;
 	struct str from_tag, to_tag; /* without quotes; empty = none */
 	uint32_t cseq;
-	struct sip_via via;          /* the topmost */
+	struct sip_via via;          /* the topmost; all is empty where sip_check() did not come so far */
 	struct sip_uri request_uri;  /* requests */
 };
 

@@ -49,11 +49,9 @@ bool sip_list_next(struct str *rest, struct str *value)
 
 bool sip_values_next(struct sip_values *v, struct str *value)
 {
-	for (;;) {
+	while (!v->rest.n || !sip_list_next(&v->rest, value)) {
 		const struct sip_header *h = v->h;
 
-		if (sip_list_next(&v->rest, value))
-			return true;
 		if (!h)
 			return false;
 		v->h = sip_next(v->m, h);
@@ -63,6 +61,7 @@ bool sip_values_next(struct sip_values *v, struct str *value)
 		}
 		v->rest = h->value;
 	}
+	return true;
 }
 
 bool sip_has_token(const struct sip_msg *m, enum sip_header_id id, struct str token)

@@ -80,6 +80,10 @@ int sip_via_top(struct sip_via *via, const struct sip_msg *m)
 	struct str top;
 	bool whole;
 
+	if (m->via.all.n) {
+		*via = m->via; /* sip_check() has read it */
+		return 0;
+	}
 	if (!sip_values_next(&vias, &top) || read_via(&found, top, &whole))
 		return ERR_SYNTAX;
 	*via = found;
