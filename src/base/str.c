@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/str.h"
-#include "base/err.h"
 
 #include <endian.h>
 
@@ -44,16 +43,4 @@ bool str_fits_u64(struct str digits)
 	while (digits.n > largest.n && digits.p[0] == '0')
 		digits = str_from(digits, 1);
 	return digits.n < largest.n || (digits.n == largest.n && memcmp(digits.p, largest.p, largest.n) <= 0);
-}
-
-int str_u64(struct str s, uint64_t max, uint64_t *out)
-{
-	uint64_t v;
-	int err = str_take_u64(&s, max, &v);
-
-	if (s.n)
-		return ERR_SYNTAX;
-	if (!err)
-		*out = v;
-	return err;
 }

@@ -121,6 +121,16 @@ static inline int str_take_u64(struct str *s, uint64_t max, uint64_t *out)
 
 /* Reads a decimal number that fills s wholly (any number of digits).
  * Returns 0; ERR_SYNTAX where s is empty or has another character; ERR_RANGE above max. */
-int str_u64(struct str s, uint64_t max, uint64_t *out);
+static inline int str_u64(struct str s, uint64_t max, uint64_t *out)
+{
+	uint64_t v;
+	int err = str_take_u64(&s, max, &v);
+
+	if (s.n)
+		return ERR_SYNTAX;
+	if (!err)
+		*out = v;
+	return err;
+}
 
 #endif

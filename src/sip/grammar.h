@@ -162,6 +162,20 @@ static inline unsigned sip_header_slot(struct str name)
 	return ((unsigned)name.n * SIP_SLOT_LENGTH + first * SIP_SLOT_FIRST + middle * SIP_SLOT_MIDDLE + last) % SIP_SLOTS;
 }
 
+/* sip_header_of(), compiled in place. */
+extern const uint8_t sip_slot_id[SIP_SLOTS];
+extern const struct str sip_names[SIP_H_COUNT];
+enum sip_header_id sip_compact_of(struct str letter); /* a letter, or nothing */
+static inline enum sip_header_id sip_header_find(struct str name)
+{
+	unsigned id;
+
+	if (name.n < 2)
+		return sip_compact_of(name);
+	id = sip_slot_id[sip_header_slot(name)];
+	return str_ieq(sip_names[id], name) ? id : SIP_H_OTHER;
+}
+
 /* The fault texts that name a header. */
 enum sip_trouble { SIP_MISSING, SIP_DUPLICATE, SIP_BAD };
 const char *sip_fault_text(enum sip_header_id id, enum sip_trouble trouble);

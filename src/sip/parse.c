@@ -34,7 +34,6 @@ static void msg_init(struct sip_msg *m)
 	m->status = m->nheaders = 0;
 	m->cseq = 0;
 	memset(m->first, 0xff, sizeof m->first);
-	memset(m->last, 0xff, sizeof m->last);
 }
 
 /* Takes a line with its end off the front; the rest, where there is no end. */
@@ -154,7 +153,7 @@ static void read_header(struct reader *r, struct str line)
 		value.p = text.p;
 	while (name.n && space(name.p[name.n - 1]))
 		name.n--;
-	id = sip_header_of(name);
+	id = sip_header_find(name);
 	if (id == SIP_H_OTHER && (!name.n || sip_span(name, SIP_C_TOKEN) != name.n))
 		fault(r, "Bad header line");
 	else if (r->m->nheaders == SIP_HEADERS_MAX)

@@ -96,7 +96,7 @@ struct sip_msg {
 	uint16_t status;         /* 100 to 699; 0 = a request */
 	uint16_t nheaders;
 	uint16_t first[SIP_H_COUNT]; /* index of the first header of an id, or SIP_NONE */
-	uint16_t last[SIP_H_COUNT];
+	uint16_t last[SIP_H_COUNT];  /* private: set where first is */
 	struct sip_header header[SIP_HEADERS_MAX];
 	/* filled by sip_check() */
 	struct str call_id;
