@@ -17,6 +17,17 @@ static bool class_is(unsigned class, const char *set, bool letters, bool digits,
 	return true;
 }
 
+/* Whether a class holds all bytes but those of a set. */
+static bool class_lacks(unsigned class, const char *set)
+{
+	for (int c = 0; c < 256; c++)
+		if (sip_is((char)c, class) == (c && strchr(set, c))) {
+			diag("character 0x%02x", c);
+			return false;
+		}
+	return true;
+}
+
 static void test_classes(void)
 {
 	ok(class_is(SIP_C_TOKEN, "-.!%*_+`'~", true, true, false), "RFC3261-25.1: token");
@@ -26,6 +37,10 @@ static void test_classes(void)
 	ok(class_is(SIP_C_HEX, "abcdefABCDEF", false, true, false), "RFC3261-25.1: HEXDIG, both cases");
 	ok(class_is(SIP_C_PLAIN, "-_.!~*'()&=+$,;?/", true, true, false), "RFC3261-25.1: unreserved and user-unreserved");
 	ok(class_is(SIP_C_URI, "!#$%&'()*+,-./:;=?@[\\]^_`{|}~", true, true, true), "what may stand in a URI: all but controls, space, <>, quotes");
+	ok(class_is(SIP_C_NAME, "!#$%&'()*+-./:?@[\\]^_`{|}~", true, true, true), "what may stand in a parameter's name: the same without =");
+	ok(class_lacks(SIP_C_DISPLAY, "<>\",;:\\"), "what may stand in an unquoted display name");
+	ok(class_lacks(SIP_C_BARE, ";,?<>\" \t\r\n"), "RFC3261-20.10: what may stand in a URI without brackets");
+	ok(class_is(SIP_C_SCHEME, "+-.", true, true, false), "RFC3261-25.1: scheme");
 	ok(class_is(SIP_C_VALUE, "!#$%&'()*+-./:=?@[\\]^_`{|}~", true, true, true), "what may stand in an unquoted parameter value");
 }
 
@@ -113,6 +128,9 @@ static void test_nameaddr(void)
 	ok(nameaddr_bad("<sip:a@h>;;"), "RFC4475-3.1.2.1: empty parameters");
 	ok(nameaddr_bad("<sip:a@h>x") && nameaddr_bad("<sip:a@h> <sip:b@h>") && nameaddr_bad("<sip:a@h>, <sip:b@h>"), "something after the brackets");
 	ok(nameaddr_bad("<sip:a@h>;tag=\"open"), "an open quote in a parameter");
+	ok(sip_nameaddr_parse(&na, STR("<sip:a@h>;tag=\"x y\";tag=z")) == 0 && str_eq(na.tag, STR("x y")) && na.tag_quoted, "RFC3261-25.1: a quoted tag; the first counts");
+	ok(sip_nameaddr_parse(&na, STR("<sip:a@h>;tag")) == 0 && na.tag.p && !na.tag.n && !na.tag_quoted, "an empty tag");
+	ok(sip_nameaddr_parse(&na, STR("<sip:a@h>;gat=1")) == 0 && !na.tag.p, "no tag");
 	ok(nameaddr_bad("\"x\" sip:a@h"), "RFC3261-25.1: a display name wants brackets");
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/str.h"
-#include "base/err.h"
 
-enum { UINT64_DIGITS = 19 }; /* any so many fit into 64 bits */
+#include <endian.h>
 
 static inline unsigned char lower(unsigned char c)
 {
@@ -17,49 +16,31 @@ bool str_same_folded(const char *a, const char *b, size_t n)
 	return true;
 }
 
-bool str_starts(struct str s, struct str prefix)
+/* Eight bytes at a time: taking the limit from each of them sets the top bit of the first that is below it (the ones after that may
+ * have been borrowed from); a top bit that was set before does not count. */
+size_t str_below(struct str s, unsigned char limit)
 {
-	return s.n >= prefix.n && str_eq(str_head(s, prefix.n), prefix);
-}
+	const uint64_t each = UINT64_MAX / 255, limits = each * limit, tops = each << 7;
+	uint64_t word;
+	size_t at = 0;
 
-bool str_istarts(struct str s, struct str prefix)
-{
-	return s.n >= prefix.n && str_same_folded(s.p, prefix.p, prefix.n);
-}
-
-static inline bool blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-struct str str_trim(struct str s)
-{
-	const char *p = s.p, *end = s.n ? p + s.n : p;
-
-	while (p != end && blank(*p))
-		p++;
-	while (p != end && blank(end[-1]))
-		end--;
-	return str_make(p, (size_t)(end - p));
-}
-
-int str_u64(struct str s, uint64_t max, uint64_t *out)
-{
-	bool overflow = false;
-	uint64_t v = 0;
-
-	if (!s.n)
-		return ERR_SYNTAX;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned digit = (unsigned char)s.p[i] - '0';
-		if (digit > 9)
-			return ERR_SYNTAX;
-		if (i >= UINT64_DIGITS)
-			overflow |= v > (UINT64_MAX - digit) / 10;
-		v = v * 10 + digit;
+	for (; at + sizeof word <= s.n; at += sizeof word) {
+		memcpy(&word, s.p + at, sizeof word);
+		word = le64toh(word);
+		word = (word - limits) & ~word & tops;
+		if (word)
+			return at + (size_t)__builtin_ctzll(word) / 8;
 	}
-	if (overflow || v > max)
-		return ERR_RANGE;
-	*out = v;
-	return 0;
+	while (at < s.n && (unsigned char)s.p[at] >= limit)
+		at++;
+	return at;
+}
+
+bool str_fits_u64(struct str digits)
+{
+	static const struct str largest = { "18446744073709551615", 20 };
+
+	while (digits.n > largest.n && digits.p[0] == '0')
+		digits = str_from(digits, 1);
+	return digits.n < largest.n || (digits.n == largest.n && memcmp(digits.p, largest.p, largest.n) <= 0);
 }

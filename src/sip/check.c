@@ -34,21 +34,21 @@ static int check_party(struct str value, struct str *tag)
 	struct sip_nameaddr na;
 	struct sip_uri uri;
 
-	if (sip_nameaddr_parse(&na, value) || na.star || sip_uri_parse(&uri, na.uri))
+	if (sip_address_parse(&na, &uri, value) || na.star)
 		return ERR_SYNTAX;
-	*tag = STR_NONE;
-	if (sip_param(na.params, STR("tag"), tag) && (!tag->n || sip_span(*tag, SIP_C_VALUE) != tag->n))
+	*tag = na.tag;
+	if (tag->p && !tag->n)
 		return ERR_SYNTAX;
-	return 0;
+	/* without quotes it is of one piece */
+	return na.tag_quoted && sip_span(*tag, SIP_C_VALUE) != tag->n ? ERR_SYNTAX : 0;
 }
 
 /* Call-ID = word [ "@" word ]; any text without white space is taken. */
 static int check_call_id(struct str value)
 {
-	for (size_t i = 0; i < value.n; i++)
-		if ((unsigned char)value.p[i] <= ' ' || value.p[i] == 127)
-			return ERR_SYNTAX;
-	return value.n ? 0 : ERR_SYNTAX;
+	bool one_piece = str_below(value, '!') == value.n && str_chr(value, 127) == value.n;
+
+	return value.n && one_piece ? 0 : ERR_SYNTAX;
 }
 
 static struct verdict check_identity(struct sip_msg *m, struct str *cseq_method)
@@ -80,9 +80,7 @@ static int check_address(const struct sip_msg *m, enum sip_header_id id)
 
 	if (!sip_values_next(&values, &one))
 		return 0;
-	if (sip_nameaddr_parse(&na, one))
-		return ERR_SYNTAX;
-	return na.star ? 0 : sip_uri_parse(&uri, na.uri);
+	return sip_address_parse(&na, &uri, one);
 }
 
 static struct verdict check_request_headers(const struct sip_msg *m)

@@ -6,7 +6,7 @@ int sip_cseq_parse(struct str value, uint32_t *number, struct str *method)
 {
 	struct str s = str_trim(value), name;
 	uint64_t v;
-	int err = str_u64(sip_take(&s, sip_span(s, SIP_C_DIGIT)), INT32_MAX, &v);
+	int err = str_take_u64(&s, INT32_MAX, &v);
 
 	if (err)
 		return err;

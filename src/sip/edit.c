@@ -90,9 +90,12 @@ static bool before(const struct sip_edit_op *a, const struct sip_edit_op *b)
 void sip_edit_sort(struct sip_edit *e)
 {
 	for (uint32_t i = 1; i < e->n; i++) {
-		struct sip_edit_op one = e->op[i];
+		struct sip_edit_op one;
 		uint32_t k = i;
 
+		if (!before(&e->op[i], &e->op[i - 1]))
+			continue;
+		one = e->op[i];
 		for (; k && before(&one, &e->op[k - 1]); k--)
 			e->op[k] = e->op[k - 1];
 		e->op[k] = one;

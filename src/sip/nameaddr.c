@@ -5,7 +5,7 @@
 /* Takes the display name off the front of s, up to the "<". An unquoted one may hold whatever cannot be taken for something else. */
 static int parse_display(struct sip_nameaddr *na, struct str *s)
 {
-	size_t n = 0;
+	size_t n;
 
 	if (s->p[0] == '"') {
 		n = sip_quoted_span(*s);
@@ -13,8 +13,7 @@ static int parse_display(struct sip_nameaddr *na, struct str *s)
 		sip_lws(s);
 		return n && s->n && s->p[0] == '<' ? 0 : ERR_SYNTAX;
 	}
-	while (n < s->n && !memchr("<>\",;:\\", s->p[n], 7))
-		n++;
+	n = sip_span(*s, SIP_C_DISPLAY);
 	if (n == s->n || s->p[n] != '<')
 		return ERR_NOTFOUND;
 	na->display = str_trim(sip_take(s, n));
@@ -22,58 +21,66 @@ static int parse_display(struct sip_nameaddr *na, struct str *s)
 }
 
 /* addr-spec in brackets. It holds neither white space nor controls: it may become the Request-URI of another message. */
-static int parse_brackets(struct sip_nameaddr *na, struct str *s)
+static int parse_brackets(struct sip_nameaddr *na, struct sip_uri *uri, struct str *s)
 {
-	size_t end = str_chr(*s, '>');
-
-	if (end == s->n || end < 2)
+	na->brackets = sip_char(s, '<');
+	na->uri.p = s->p;
+	if (uri ? sip_uri_take(uri, s) : !sip_take_of(s, SIP_C_URI).n)
 		return ERR_SYNTAX;
-	na->brackets = true;
-	na->uri = str_from(sip_take(s, end), 1);
-	sip_take(s, 1);
-	return sip_span(na->uri, SIP_C_URI) == na->uri.n ? 0 : ERR_SYNTAX;
+	na->uri.n = (size_t)(s->p - na->uri.p);
+	return sip_char(s, '>') ? 0 : ERR_SYNTAX;
 }
 
 /* A bare addr-spec ends at the ";": its parameters are the header's. One with a comma or a question mark must stand in brackets. */
-static int parse_bare(struct sip_nameaddr *na, struct str *s)
+static int parse_bare(struct sip_nameaddr *na, struct sip_uri *uri, struct str *s)
 {
-	size_t n = 0;
+	na->uri = sip_take_of(s, SIP_C_BARE);
+	if (uri)
+		return sip_uri_parse(uri, na->uri);
+	return na->uri.n ? 0 : ERR_SYNTAX;
+}
 
-	while (n < s->n && !memchr(";,?<>\"", s->p[n], 6) && !sip_is(s->p[n], SIP_C_LWS))
-		n++;
-	na->uri = sip_take(s, n);
-	return n ? 0 : ERR_SYNTAX;
+/* The header's parameters, to the end of s. */
+static int parse_params(struct sip_nameaddr *na, struct str s)
+{
+	struct sip_one_param one;
+
+	na->params = s;
+	while (s.n && !sip_param_next(&s, &one))
+		if (!na->tag.p && str_ieq(one.name, STR("tag"))) {
+			na->tag = one.value;
+			na->tag_quoted = one.quoted;
+		}
+	return s.n ? ERR_SYNTAX : 0;
+}
+
+int sip_address_parse(struct sip_nameaddr *na, struct sip_uri *uri, struct str value)
+{
+	struct str s = str_trim(value);
+	int err;
+
+	*na = (struct sip_nameaddr){ .star = str_eq(s, STR("*")) };
+	if (na->star)
+		return 0;
+	if (!s.n)
+		return ERR_SYNTAX;
+	err = parse_display(na, &s);
+	if (err == ERR_NOTFOUND)
+		err = parse_bare(na, uri, &s);
+	else if (!err)
+		err = parse_brackets(na, uri, &s);
+	if (err)
+		return err;
+	sip_lws(&s);
+	return parse_params(na, s);
 }
 
 int sip_nameaddr_parse(struct sip_nameaddr *na, struct str value)
 {
-	struct sip_nameaddr found = { .star = false };
-	struct str s = str_trim(value), all;
-	struct sip_one_param one;
-	int err;
+	struct sip_nameaddr found;
+	int err = sip_address_parse(&found, NULL, value);
 
-	if (!s.n)
-		return ERR_SYNTAX;
-	if (str_eq(s, STR("*"))) {
-		found.star = true;
+	if (!err)
 		*na = found;
-		return 0;
-	}
-	err = parse_display(&found, &s);
-	if (err == ERR_NOTFOUND)
-		err = parse_bare(&found, &s);
-	else if (!err)
-		err = parse_brackets(&found, &s);
-	if (err)
-		return err;
-	sip_lws(&s);
-	all = s;
-	while (!(err = sip_param_next(&s, &one)))
-		if (!found.tag.p && str_ieq(one.name, STR("tag")))
-			found.tag = one.value;
-	if (err != ERR_NOTFOUND || s.n)
-		return ERR_SYNTAX;
-	found.params = all;
-	*na = found;
-	return 0;
+	return err;
 }

@@ -6,7 +6,7 @@ int sip_number_parse(struct str value, uint32_t max, uint32_t *number)
 {
 	struct str s = str_trim(value);
 	uint64_t v;
-	int err = str_u64(sip_take(&s, sip_span(s, SIP_C_DIGIT)), max, &v);
+	int err = str_take_u64(&s, max, &v);
 
 	if (err)
 		return err;

@@ -5,6 +5,7 @@
 struct reader {
 	struct sip_msg *m;
 	struct str rest;        /* not yet read */
+	bool stray_cr;          /* there was a CR elsewhere than at a line's end */
 	struct sip_fault fault; /* the first that was found; reading goes on, so that a 400 can be sent */
 };
 
@@ -16,13 +17,37 @@ static void fault(struct reader *r, const char *reason)
 
 static void msg_init(struct sip_msg *m)
 {
-	m->raw = m->start_line = m->method_name = m->uri = m->version = m->reason = STR_NONE;
-	m->body = m->head_end = m->call_id = m->from_tag = m->to_tag = STR_NONE;
+	/* each by itself: in a chain each copies the one before, which is still on its way to memory */
+	m->raw = STR_NONE;
+	m->start_line = STR_NONE;
+	m->method_name = STR_NONE;
+	m->uri = STR_NONE;
+	m->version = STR_NONE;
+	m->reason = STR_NONE;
+	m->body = STR_NONE;
+	m->head_end = STR_NONE;
+	m->call_id = STR_NONE;
+	m->from_tag = STR_NONE;
+	m->to_tag = STR_NONE;
+	m->via.all = STR_NONE;
 	m->method = SIP_UNKNOWN;
 	m->status = m->nheaders = 0;
 	m->cseq = 0;
 	memset(m->first, 0xff, sizeof m->first);
-	memset(m->last, 0xff, sizeof m->last);
+}
+
+/* Takes a line with its end off the front; the rest, where there is no end. */
+static inline struct str take_line(struct reader *r)
+{
+	const char *lf = memchr(r->rest.p, '\n', r->rest.n), *cr;
+	struct str line = { r->rest.p, lf ? (size_t)(lf + 1 - r->rest.p) : r->rest.n };
+
+	r->rest.p += line.n;
+	r->rest.n -= line.n;
+	cr = memchr(line.p, '\r', line.n);
+	if (cr && cr + 1 != lf)
+		r->stray_cr = true;
+	return line;
 }
 
 /* A line without its CR LF or LF. */
@@ -80,7 +105,7 @@ static void read_start_line(struct reader *r)
 	struct sip_msg *m = r->m;
 	struct str text;
 
-	m->start_line = sip_take(&r->rest, str_chr(r->rest, '\n') + 1);
+	m->start_line = take_line(r);
 	text = line_text(m->start_line);
 	if (str_istarts(text, STR("SIP/")))
 		read_status_line(r, text);
@@ -91,8 +116,13 @@ static void read_start_line(struct reader *r)
 static void add_header(struct sip_msg *m, enum sip_header_id id, struct str name, struct str value, struct str line)
 {
 	uint16_t at = m->nheaders++;
+	struct sip_header *h = &m->header[at];
 
-	m->header[at] = (struct sip_header){ name, value, line, (uint16_t)id, SIP_NONE };
+	h->name = name;
+	h->value = value;
+	h->line = line;
+	h->id = (uint16_t)id;
+	h->next = SIP_NONE;
 	if (m->first[id] == SIP_NONE)
 		m->first[id] = at;
 	else
@@ -100,40 +130,46 @@ static void add_header(struct sip_msg *m, enum sip_header_id id, struct str name
 	m->last[id] = at;
 }
 
-/* The value after the colon; an empty one lies right behind it, so that it can be replaced. */
-static struct str value_of(struct str rest)
+static bool space(char c)
 {
-	struct str value = str_trim(rest);
-
-	return value.n ? value : str_head(rest, 0);
+	return c == ' ' || c == '\t';
 }
 
-/* header = field-name HCOLON field-value */
+/* header = field-name HCOLON field-value. An empty value lies right behind the colon, so that it can be replaced. */
 static void read_header(struct reader *r, struct str line)
 {
-	size_t colon = str_chr(line, ':');
-	struct str name = str_head(line, colon);
+	const char *colon = memchr(line.p, ':', line.n);
+	struct str name, text, value;
 	enum sip_header_id id;
 
-	while (name.n && (name.p[name.n - 1] == ' ' || name.p[name.n - 1] == '\t'))
+	if (!colon) {
+		fault(r, "Bad header line");
+		return;
+	}
+	name = str_make(line.p, (size_t)(colon - line.p));
+	text = str_make(colon + 1, line.n - name.n - 1);
+	value = str_trim(text);
+	if (!value.n)
+		value.p = text.p;
+	while (name.n && space(name.p[name.n - 1]))
 		name.n--;
-	id = sip_header_of(name);
-	if (colon == line.n || (id == SIP_H_OTHER && (!name.n || sip_span(name, SIP_C_TOKEN) != name.n)))
+	id = sip_header_find(name);
+	if (id == SIP_H_OTHER && (!name.n || sip_span(name, SIP_C_TOKEN) != name.n))
 		fault(r, "Bad header line");
 	else if (r->m->nheaders == SIP_HEADERS_MAX)
 		fault(r, "Too many headers");
 	else
-		add_header(r->m, id, name, value_of(str_from(line, colon + 1)), line);
+		add_header(r->m, id, name, value, line);
 }
 
 /* Takes a line with those that continue it (RFC 3261 §7.3.1) off the front. */
-static struct str take_line(struct str *rest)
+static struct str take_folded(struct reader *r)
 {
-	size_t n = str_chr(*rest, '\n') + 1;
+	struct str line = take_line(r);
 
-	while (n < rest->n && (rest->p[n] == ' ' || rest->p[n] == '\t'))
-		n += str_chr(str_from(*rest, n), '\n') + 1;
-	return sip_take(rest, n);
+	while (r->rest.n && space(r->rest.p[0]))
+		line.n += take_line(r).n;
+	return line;
 }
 
 static size_t empty_line_span(struct str s)
@@ -154,7 +190,7 @@ static void read_headers(struct reader *r)
 			m->head_end = sip_take(&r->rest, n);
 			return;
 		}
-		read_header(r, take_line(&r->rest));
+		read_header(r, take_folded(r));
 		if (m->nheaders == SIP_HEADERS_MAX && r->fault.reason)
 			break;
 	}
@@ -186,8 +222,6 @@ static void check_nuls(struct reader *r, struct str head)
 	const struct sip_msg *m = r->m;
 	size_t seen = 0;
 
-	if (!memchr(head.p, '\0', head.n))
-		return;
 	for (size_t i = 0; i < m->nheaders; i++) {
 		seen += m->header[i].line.n;
 		if (str_chr(m->header[i].line, '\0') < m->header[i].line.n && !nuls_quoted(m->header[i].line))
@@ -202,12 +236,10 @@ static void check_bytes(struct reader *r)
 {
 	struct str head = str_make(r->m->raw.p, (size_t)(r->rest.p - r->m->raw.p));
 
-	check_nuls(r, head);
-	for (size_t at = str_chr(head, '\r'); at < head.n; at += 1 + str_chr(str_from(head, at + 1), '\r'))
-		if (at + 1 == head.n || head.p[at + 1] != '\n') {
-			fault(r, "CR in a header");
-			return;
-		}
+	if (memchr(head.p, '\0', head.n))
+		check_nuls(r, head);
+	if (r->stray_cr)
+		fault(r, "CR in a header");
 }
 
 /* Over UDP the body is as long as Content-Length says, or the rest of the datagram (RFC 3261 §18.3). */

@@ -7,7 +7,7 @@ int sip_rack_parse(struct str value, uint32_t *rseq, uint32_t *cseq, struct str 
 	struct str s = str_trim(value), name;
 	uint64_t response;
 	uint32_t number;
-	int err = str_u64(sip_take(&s, sip_span(s, SIP_C_DIGIT)), UINT32_MAX, &response);
+	int err = str_take_u64(&s, UINT32_MAX, &response);
 
 	if (err)
 		return err;

@@ -86,7 +86,7 @@ static void put_to(struct out *o, const struct sip_header *h, struct str tag)
 	const char *end = h->value.p + h->value.n;
 	struct sip_nameaddr na;
 
-	if (!tag.n || sip_nameaddr_parse(&na, h->value) || sip_param(na.params, STR("tag"), NULL)) {
+	if (!tag.n || sip_nameaddr_parse(&na, h->value) || na.tag.p) {
 		put_line(o, h);
 		return;
 	}

@@ -96,13 +96,13 @@ struct sip_msg {
 	uint16_t status;         /* 100 to 699; 0 = a request */
 	uint16_t nheaders;
 	uint16_t first[SIP_H_COUNT]; /* index of the first header of an id, or SIP_NONE */
-	uint16_t last[SIP_H_COUNT];
+	uint16_t last[SIP_H_COUNT];  /* private: set where first is */
 	struct sip_header header[SIP_HEADERS_MAX];
 	/* filled by sip_check() */
 	struct str call_id;
 	struct str from_tag, to_tag; /* without quotes; empty = none */
 	uint32_t cseq;
-	struct sip_via via;          /* the topmost */
+	struct sip_via via;          /* the topmost; all is empty where sip_check() did not come so far */
 	struct sip_uri request_uri;  /* requests */
 };
 
@@ -140,7 +140,12 @@ static inline const struct sip_header *sip_next(const struct sip_msg *m, const s
 	return h->next == SIP_NONE ? NULL : &m->header[h->next];
 }
 /* The first value of an id (whole header value), or the empty slice. */
-struct str sip_value(const struct sip_msg *m, enum sip_header_id id);
+static inline struct str sip_value(const struct sip_msg *m, enum sip_header_id id)
+{
+	const struct sip_header *h = sip_first(m, id);
+
+	return h ? h->value : STR_NONE;
+}
 
 /* Walks the comma-separated values of all headers of one id in order (quotes, <> and comments respected).
  *	struct sip_values v = sip_values(m, SIP_H_VIA); struct str one;
@@ -150,7 +155,10 @@ struct sip_values {
 	const struct sip_header *h;
 	struct str rest;
 };
-struct sip_values sip_values(const struct sip_msg *m, enum sip_header_id id);
+static inline struct sip_values sip_values(const struct sip_msg *m, enum sip_header_id id)
+{
+	return (struct sip_values){ m, sip_first(m, id), STR_NONE };
+}
 bool sip_values_next(struct sip_values *v, struct str *value);
 /* Splits the first value off a comma list that is no header. */
 bool sip_list_next(struct str *rest, struct str *value);
@@ -174,7 +182,8 @@ struct sip_nameaddr {
 	struct str display;  /* with its quotes */
 	struct str uri;      /* between <> or bare */
 	struct str params;   /* header parameters, from the first ';' */
-	struct str tag;      /* of the parameters; empty = none */
+	struct str tag;      /* of the parameters; p == NULL: there is none */
+	bool tag_quoted;
 	bool brackets;
 	bool star;           /* Contact: * */
 };

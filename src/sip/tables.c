@@ -21,7 +21,7 @@ struct str sip_method_name(enum sip_method m)
 	return m < SIP_METHOD_COUNT ? methods[m] : methods[SIP_UNKNOWN];
 }
 
-static const struct str headers[] = {
+const struct str sip_names[SIP_H_COUNT] = {
 	[SIP_H_OTHER] = { "", 0 },
 #define HEADER(id, name, compact, flags, section) [SIP_H_##id] = { name, sizeof name - 1 },
 #include "sip/header.def"
@@ -34,22 +34,22 @@ static const char compacts[] = {
 #undef HEADER
 };
 
-static const uint8_t flags_of[] = {
+const uint8_t sip_flags_of[SIP_H_COUNT] = {
 #define HEADER(id, name, compact, flags, section) [SIP_H_##id] = flags,
 #include "sip/header.def"
 #undef HEADER
 };
 
-static const uint8_t slots[SIP_SLOTS] = {
+const uint8_t sip_slot_id[SIP_SLOTS] = {
 #define SLOT(hash, id) [hash] = SIP_H_##id,
 #include "sip/header_slot.def"
 #undef SLOT
 };
 _Static_assert(SIP_H_COUNT <= 256, "ids are kept in bytes");
 
-static enum sip_header_id compact_of(char letter)
+enum sip_header_id sip_compact_of(struct str letter)
 {
-	char low = letter | 0x20;
+	char low = letter.n ? letter.p[0] | 0x20 : 0;
 	const char *found = low >= 'a' && low <= 'z' ? memchr(compacts, low, sizeof compacts) : NULL;
 
 	return found ? (enum sip_header_id)(found - compacts) : SIP_H_OTHER;
@@ -57,25 +57,12 @@ static enum sip_header_id compact_of(char letter)
 
 enum sip_header_id sip_header_of(struct str name)
 {
-	unsigned id;
-
-	if (name.n < 2)
-		return name.n ? compact_of(name.p[0]) : SIP_H_OTHER;
-	id = slots[sip_header_slot(name)];
-	/* most write the name as the RFC does */
-	if (str_eq(headers[id], name) || str_ieq(headers[id], name))
-		return id;
-	return SIP_H_OTHER;
+	return sip_header_find(name);
 }
 
 struct str sip_header_name(enum sip_header_id id)
 {
-	return id < SIP_H_COUNT ? headers[id] : headers[SIP_H_OTHER];
-}
-
-unsigned sip_header_flags(enum sip_header_id id)
-{
-	return flags_of[id];
+	return id < SIP_H_COUNT ? sip_names[id] : sip_names[SIP_H_OTHER];
 }
 
 const char *sip_fault_text(enum sip_header_id id, enum sip_trouble trouble)

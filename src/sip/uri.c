@@ -25,62 +25,98 @@ static bool escapes_good(struct str s)
 	return true;
 }
 
-/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ) */
-static bool scheme_good(struct str s)
+/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ); its length, or 0 */
+static size_t scheme_span(struct str s)
 {
-	if (!s.n || !sip_is(s.p[0], SIP_C_HOST) || sip_is(s.p[0], SIP_C_DIGIT))
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (!(sip_is(s.p[i], SIP_C_HOST) && s.p[i] != '_') && s.p[i] != '+')
-			return false;
-	return s.p[0] != '-' && s.p[0] != '.';
+	size_t n = sip_span(s, SIP_C_SCHEME);
+
+	return n < s.n && s.p[n] == ':' && !memchr("0123456789+-.", s.p[0], 13) ? n : 0;
+}
+
+static int take_scheme(struct sip_uri *uri, struct str *s)
+{
+	bool sip = str_istarts(*s, STR("sip:")), sips = !sip && str_istarts(*s, STR("sips:"));
+
+	uri->is_sip = sip || sips;
+	uri->is_sips = sips;
+	uri->scheme = sip_take(s, sip ? 3 : sips ? 4 : scheme_span(*s));
+	return uri->scheme.n && sip_char(s, ':') ? 0 : ERR_SYNTAX;
 }
 
 /* userinfo = ( user / telephone-subscriber ) [ ":" password ] "@" */
-static int parse_userinfo(struct sip_uri *uri, struct str *rest)
+static int take_userinfo(struct sip_uri *uri, struct str *s)
 {
-	size_t at = str_chr(*rest, '@'), colon;
-	struct str info;
+	struct str rest = *s, info = sip_take_of(&rest, SIP_C_PLAIN);
+	size_t colon = info.n;
 
-	if (at == rest->n)
-		return 0;
-	info = sip_take(rest, at);
-	sip_take(rest, 1);
-	if (!escapes_good(info) || str_chr(*rest, '@') != rest->n)
-		return ERR_SYNTAX;
-	colon = str_chr(info, ':');
+	uri->user = STR_NONE;
+	uri->password = STR_NONE;
+	/* most have a user without escapes, and no password */
+	if (!sip_char(&rest, '@')) {
+		rest = *s;
+		info = sip_take(&rest, str_chr(str_head(rest, sip_span(rest, SIP_C_URI)), '@'));
+		if (!sip_char(&rest, '@'))
+			return 0;
+		if (!escapes_good(info))
+			return ERR_SYNTAX;
+		colon = str_chr(info, ':');
+	}
 	uri->user = str_head(info, colon);
 	uri->password = str_from(info, colon + 1);
+	*s = rest;
 	return uri->user.n ? 0 : ERR_SYNTAX;
 }
 
-static int parse_sip(struct sip_uri *uri)
+/* uri-parameters and headers; a second "@" could mean another host to the next reader. */
+static int take_tail(struct sip_uri *uri, struct str *s)
 {
-	struct str rest = uri->rest;
-	size_t question;
+	struct str tail = sip_take_of(s, SIP_C_URI);
+	size_t question = str_chr(tail, '?');
 
-	if (parse_userinfo(uri, &rest) || sip_hostport(&rest, &uri->host, &uri->port, false))
+	if (tail.n && tail.p[0] != ';' && tail.p[0] != '?')
 		return ERR_SYNTAX;
-	if (rest.n && rest.p[0] != ';' && rest.p[0] != '?')
+	uri->params = str_head(tail, question);
+	uri->headers = str_from(tail, question + 1);
+	return str_chr(tail, '@') == tail.n ? 0 : ERR_SYNTAX;
+}
+
+/* What follows the scheme of a URI that is not ours to pick apart. */
+static int take_other(struct sip_uri *uri, struct str *s)
+{
+	*uri = (struct sip_uri){ .scheme = uri->scheme };
+	return sip_take_of(s, SIP_C_URI).n ? 0 : ERR_SYNTAX;
+}
+
+static int take_sip(struct sip_uri *uri, struct str *s)
+{
+	if (take_userinfo(uri, s) || sip_hostport(s, &uri->host, &uri->port, false))
 		return ERR_SYNTAX;
-	question = str_chr(rest, '?');
-	uri->params = str_head(rest, question);
-	uri->headers = str_from(rest, question + 1);
+	return take_tail(uri, s);
+}
+
+int sip_uri_take(struct sip_uri *uri, struct str *s)
+{
+	struct str rest = *s;
+	const char *start;
+
+	if (take_scheme(uri, &rest))
+		return ERR_SYNTAX;
+	start = rest.p;
+	if (uri->is_sip ? take_sip(uri, &rest) : take_other(uri, &rest))
+		return ERR_SYNTAX;
+	uri->rest = str_make(start, (size_t)(rest.p - start));
+	uri->all = str_make(s->p, (size_t)(rest.p - s->p));
+	*s = rest;
 	return 0;
 }
 
 int sip_uri_parse(struct sip_uri *uri, struct str text)
 {
-	size_t colon = str_chr(text, ':');
-	struct sip_uri u = { .scheme = str_head(text, colon), .all = text, .rest = str_from(text, colon + 1) };
+	struct sip_uri found;
 
-	if (!u.rest.n || !scheme_good(u.scheme) || sip_span(u.rest, SIP_C_URI) != u.rest.n)
+	if (sip_uri_take(&found, &text) || text.n)
 		return ERR_SYNTAX;
-	u.is_sips = str_ieq(u.scheme, STR("sips"));
-	u.is_sip = u.is_sips || str_ieq(u.scheme, STR("sip"));
-	if (u.is_sip && parse_sip(&u))
-		return ERR_SYNTAX;
-	*uri = u;
+	*uri = found;
 	return 0;
 }
 

@@ -47,18 +47,11 @@ bool sip_list_next(struct str *rest, struct str *value)
 	return true;
 }
 
-struct sip_values sip_values(const struct sip_msg *m, enum sip_header_id id)
-{
-	return (struct sip_values){ m, sip_first(m, id), STR_NONE };
-}
-
 bool sip_values_next(struct sip_values *v, struct str *value)
 {
-	for (;;) {
+	while (!v->rest.n || !sip_list_next(&v->rest, value)) {
 		const struct sip_header *h = v->h;
 
-		if (sip_list_next(&v->rest, value))
-			return true;
 		if (!h)
 			return false;
 		v->h = sip_next(v->m, h);
@@ -68,13 +61,7 @@ bool sip_values_next(struct sip_values *v, struct str *value)
 		}
 		v->rest = h->value;
 	}
-}
-
-struct str sip_value(const struct sip_msg *m, enum sip_header_id id)
-{
-	const struct sip_header *h = sip_first(m, id);
-
-	return h ? h->value : STR_NONE;
+	return true;
 }
 
 bool sip_has_token(const struct sip_msg *m, enum sip_header_id id, struct str token)
