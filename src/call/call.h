@@ -142,7 +142,7 @@ shm_ref dialog_of_response(struct work *w, const struct sip_msg *response);
 shm_ref dialog_retarget(struct work *w, shm_ref dialog, struct str target);
 shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local);
 shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent);
-/* The next hop of a dialog's requests. fallback where it names no address. */
+/* The next hop of a dialog's requests: first route or target (RFC 3261 §8.1.2, §12.2.1.1). fallback where that names no address of its family, or a multicast one. */
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to);
 /* Remembers what a message from a leg says of its abilities (Allow). */
 void leg_learn(struct leg *leg, const struct sip_msg *m);

@@ -58,9 +58,8 @@ static bool next_hop(const struct core *core, const struct sip_msg *m, struct st
 
 	if (route.n && !sip_nameaddr_parse(&na, route))
 		text = na.uri;
-	if (sip_uri_parse(&uri, text) || addr_parse_ip(to, uri.host))
+	if (sip_uri_parse(&uri, text) || sip_uri_target(&uri, to))
 		return false;
-	to->port = uri.port ? uri.port : SIP_PORT;
 	return route_known_source(core->route, to);
 }
 
@@ -101,7 +100,7 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 		out_lit(&o, "@");
 	}
 	addr_print(&o, &gw->addr);
-	out_str(&o, m->request_uri.params);
+	sip_uri_put_params(&o, &m->request_uri);
 	if (!o.overflow)
 		sip_edit_replace(&x->edit, m->uri, out_done(&o));
 	return 0;
