@@ -220,9 +220,8 @@ static struct str gateway_uri(struct work *w, const struct sip_msg *m, const str
 	out_lit(&o, "sip:");
 	if (dialed.n) {
 		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user))
-			out_str(&o, dialed);
-		else
-			out_str(&o, out_done(&user));
+			return STR_NONE;
+		out_str(&o, out_done(&user));
 		out_lit(&o, "@");
 	}
 	addr_print(&o, &gw->addr);
