@@ -110,8 +110,10 @@ enum txn_action client_response(struct work *w, struct txn *t, unsigned status);
 void client_ack_refusal(struct work *w, struct txn *t, struct str to_value);
 /* Sends the kept ACK again. */
 void client_ack_again(struct work *w, struct txn *t);
-/* Wants it cancelled: now, or when a provisional response comes (RFC 3261 §9.1). */
+/* Wants it cancelled: now, or when a provisional response comes (RFC 3261 §9.1). lines: Reason; empty: the call's own. */
 void client_cancel(struct work *w, struct txn *t, struct str lines);
+/* Timer C of a re-INVITE has fired: it is canceled, and its final answer awaited (RFC 3261 §16.8). Returns whether that was it. */
+bool client_timer_c(struct work *w, struct txn *t);
 /* Gives an attempt up that nobody answers: no more resends; a late 2xx is ACKed and hung up, a late provisional canceled. */
 void client_abandon(struct txn *t);
 
@@ -185,6 +187,7 @@ void invite_ack_ourselves(struct work *w, struct txn *c);
 void invite_ack_own(struct work *w, struct txn *c, struct str sdp);
 /* Remembers the description of a message that went to a leg as the one agreed there; nothing where it has none. */
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
+void leg_keep(struct work *w, unsigned leg, struct str sdp);
 /* That description; empty where none is known. */
 struct str leg_sdp(const struct work *w, unsigned leg);
 /* The same of a request that we sent, once it is accepted. request: the bytes sent. */
@@ -303,6 +306,8 @@ struct str sdp_answer(struct str offer, struct str known, struct out *o);
 void refresh_send(struct work *w, unsigned leg);
 /* Tells a leg its description in `sdp`, by re-INVITE, as soon as nothing is open. */
 void refresh_tell(struct work *w, unsigned leg);
+/* The same where the sides have come to disagree: what the leg answers is told to the other one. */
+void refresh_ask(struct work *w, unsigned leg);
 void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat);
 void refresh_failed(struct work *w, struct txn *c);
 /* UPDATE where the leg takes it (RFC 3311 §5.1), else INVITE; the question to a leg without timer is an INVITE. */

@@ -341,7 +341,7 @@ void txn_set_target(struct work *w, const struct txn *t, shm_ref refreshed)
 		leg_set_dialog(w, t->leg, *dialog);
 }
 
-static void keep_sdp(struct work *w, unsigned leg, struct str sdp)
+void leg_keep(struct work *w, unsigned leg, struct str sdp)
 {
 	struct leg *l = &w->call.leg[leg];
 
@@ -349,12 +349,12 @@ static void keep_sdp(struct work *w, unsigned leg, struct str sdp)
 		return;
 	l->sdp = work_keep(w, sdp.p, sdp.n);
 	l->sdp_bytes = (uint32_t)sdp.n;
-	l->session.flags &= (uint8_t)~SESSION_TELL;
+	l->session.flags &= (uint8_t)~SESSION_NEWS;
 }
 
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 {
-	keep_sdp(w, leg, sdp_of(m));
+	leg_keep(w, leg, sdp_of(m));
 }
 
 struct str leg_sdp(const struct work *w, unsigned leg)
@@ -370,5 +370,5 @@ void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32
 	const char *p = request ? shm_block(w->core->shm, request) : NULL;
 
 	if (c->flags & TXN_HAD_OFFER && p)
-		keep_sdp(w, c->leg, sdp_of_sent(p, bytes));
+		leg_keep(w, c->leg, sdp_of_sent(p, bytes));
 }

@@ -71,6 +71,8 @@ enum {
 	SESSION_GRACE = 2,     /* expired; timeout_early_hangup is running */
 	SESSION_SPREAD = 4,    /* the timer process was away: one refresh is tried before it expires */
 	SESSION_TELL = 8,      /* the leg does not know the description in `sdp` yet: its next refresh is a re-INVITE, and at once */
+	SESSION_ASK = 16,      /* and what it answers is told to the other leg */
+	SESSION_NEWS = SESSION_TELL | SESSION_ASK,
 };
 struct session {
 	uint32_t interval_ms;   /* 0 = no timer on this leg */

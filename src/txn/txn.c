@@ -37,7 +37,7 @@ const char *txn_event_name(enum txn_event ev)
 const char *txn_state_name(enum txn_state s)
 {
 	static const char *const name[TXN_STATE_COUNT] = {
-		"terminated", "calling", "trying", "proceeding", "completed", "confirmed", "accepted", "acked",
+		"terminated", "calling", "trying", "proceeding", "completed", "confirmed", "accepted", "acked", "abandoned",
 	};
 	return name[s];
 }
@@ -114,6 +114,7 @@ static void enter(struct txn *t, const struct params *p, uint64_t now_ms)
 		break;
 	case TXN_CONFIRMED:
 	case TXN_ACKED:
+	case TXN_ABANDONED:
 		t->expire_ms = now_ms + txn_absorb_ms(t->t1_ms);
 		break;
 	default:

@@ -12,6 +12,7 @@
 enum txn_machine { TXN_ICT = 1, TXN_NICT, TXN_IST, TXN_NIST };
 enum txn_state {
 	TXN_TERMINATED = 0, TXN_CALLING, TXN_TRYING, TXN_PROCEEDING, TXN_COMPLETED, TXN_CONFIRMED, TXN_ACCEPTED, TXN_ACKED,
+	TXN_ABANDONED,
 	TXN_STATE_COUNT
 };
 enum txn_event {
@@ -31,6 +32,7 @@ enum txn_purpose {
 	TXN_FOR_STRAY,     /* our BYE to a fork that answered second */
 	TXN_FOR_REFRESH,   /* our UPDATE or re-INVITE that keeps a session alive (RFC 4028 §10) */
 	TXN_FOR_TELL,      /* our re-INVITE that tells a leg of the other's new description */
+	TXN_FOR_ASK,       /* the same, and its answer is told to the other leg */
 	TXN_FOR_PRACK,     /* our PRACK (RFC 3262 §4) */
 	TXN_FOR_OFFER,     /* our UPDATE that carries an offer which came in a PRACK */
 };
@@ -79,7 +81,7 @@ struct txn {
 	uint64_t resend_ms;     /* when the next resend is due, SHM_NEVER = none */
 	uint64_t expire_ms;     /* when the state's last timer fires, SHM_NEVER = none */
 	shm_ref request;        /* client: the bytes sent; server: the head of every response (a 100) */
-	shm_ref response;       /* server: the last response sent; client: the ACK kept */
+	shm_ref response;       /* server: the last response sent; client: the ACK kept, until then the Reason lines of a CANCEL that waits */
 	shm_ref target;         /* server: the dialog with the target that this request sets once it succeeds; client: its dialog where that is
 	                         * none of the call's; 0 = none */
 	uint32_t request_bytes;
