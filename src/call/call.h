@@ -243,7 +243,7 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 void session_due(struct work *w);
 uint64_t session_deadline(const struct call *c);
 
-/* reliable.c: RFC 3262 on each leg. */
+/* reliable_modes.c: which leg runs RFC 3262. */
 /* What the caller's leg cannot satisfy: the status to refuse with and its lines; 0 = go on. */
 unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines);
 void reliable_begin(struct work *w, const struct sip_msg *m);
@@ -252,8 +252,11 @@ bool reliable_attempt(struct work *w, const struct params *gateway);
 struct str reliable_unfit(const struct call *c, const struct sip_msg *m);
 void reliable_ask(const struct work *w, struct out *lines);
 void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struct out *lines);
+
+/* reliable.c: RFC 3262 on each leg. */
 /* Whether a response is reliable, and its RSeq. */
 bool reliable_came(const struct sip_msg *m, uint32_t *rseq);
+/* One came for INVITE c, in early dialog f (NULL: it found no place): acknowledged where it is new and in order. Returns whether it goes on. */
 bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq);
 void reliable_reinvite(struct work *w, struct txn *c, const struct sip_msg *m); /* we did not offer it; some are reliable all the same */
 /* A provisional response to the caller: reliably where his leg runs RFC 3262, in its turn. */

@@ -261,6 +261,8 @@ void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, st
 	if (c->flags & CALL_REL_THROUGH)
 		return;
 	known = leg_sdp(w, LEG_A);
+	if (!f && c->rel & REL_USED_B && !sdp.n)
+		refresh_ask(w, LEG_B); /* an early dialog that found no place: what it said is not known for certain */
 	if (f && f->flags & FORK_TOLD) {
 		if (!sdp.n)
 			return;

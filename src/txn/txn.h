@@ -76,7 +76,8 @@ struct txn {
 	uint16_t listen;        /* our listening address */
 	uint16_t t1_ms;         /* T1 in force when it started */
 	uint32_t cseq;          /* number on this leg */
-	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches; client, re-INVITE: last RSeq acknowledged */
+	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches; client, re-INVITE: last RSeq acknowledged; PRACK without
+	                         * fork: hash of tag and RSeq */
 	uint64_t sent_ms;       /* first sent or received */
 	uint64_t resend_ms;     /* when the next resend is due, SHM_NEVER = none */
 	uint64_t expire_ms;     /* when the state's last timer fires, SHM_NEVER = none */
