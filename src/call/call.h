@@ -275,12 +275,14 @@ void reliable_prack(struct work *w, const struct sip_msg *m, unsigned leg);
 bool reliable_awaits(struct work *w, const struct sip_msg *m);
 
 /* offer.c: descriptions that cross between a leg with PRACK and one without (RFC 3262 §5, RFC 3311). */
-/* Whether an offer of the caller's is on its way to the gateway: nothing overtakes its answer. */
+/* Whether an offer of the caller's in a PRACK is on its way to the gateway, or waits for that: nothing overtakes its answer. */
 bool offer_carried(const struct call *c);
 /* Keeps the description of a provisional response with its early dialog. */
 void offer_note(struct work *w, struct fork *f, const struct sip_msg *m, bool reliable);
-/* The caller's second offer, in PRACK request p: by UPDATE, or answered from what is known. */
+/* The caller's second offer, in PRACK request p: by UPDATE, once no PRACK of ours is open any more, or answered from what is known. */
 void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f);
+/* A PRACK of ours came to an end: what waited for it goes on. */
+void offer_release(struct work *w);
 /* The UPDATE for it came to an end; m NULL: without answer. */
 void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m);
 /* An UPDATE in an early dialog that the other leg cannot take: answered here. Returns whether it was. */

@@ -322,13 +322,20 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 	}
 	a = client_response(w, c, m->status);
 	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER) {
-		offer_answered(w, c, m);
+		if (session_retry(w, c, request, c->request_bytes, m))
+			c->request = 0;
+		else
+			offer_answered(w, c, m);
 		return;
 	}
-	if (a == TXN_DO_PASS && m->status >= 300 && c->purpose == TXN_FOR_PRACK)
-		shm_count(w->core->self, CNT_pracks_refused);
 	if (m->status >= 200)
 		c->request = 0;
+	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_PRACK) {
+		if (m->status >= 300)
+			shm_count(w->core->self, CNT_pracks_refused);
+		offer_release(w);
+		return;
+	}
 	if (a != TXN_DO_PASS || c->purpose != TXN_FOR_RELAY || !s || m->status == 100)
 		return;
 	if (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)
@@ -363,8 +370,11 @@ void indialog_failed(struct work *w, struct txn *c)
 		offer_answered(w, c, NULL);
 		return;
 	}
-	if (c->purpose == TXN_FOR_PRACK)
+	if (c->purpose == TXN_FOR_PRACK) {
 		shm_count(w->core->self, CNT_pracks_unanswered);
+		offer_release(w);
+		return;
+	}
 	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))
 		return;
 	if (s->method == SIP_BYE)

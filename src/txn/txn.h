@@ -46,7 +46,7 @@ enum {
 	TXN_ACK_KEPT = 32,      /* `response` holds the ACK that answers each repeat */
 	TXN_RESENT = 64,        /* was sent again: no T1 sample (Karn) */
 	TXN_RETRIED = 256,      /* client: sent again after a 422 (RFC 4028 §7.3) */
-	TXN_HELD = 512,         /* server: waits until our own re-INVITE on the other leg is answered */
+	TXN_HELD = 512,         /* server: waits until our own re-INVITE or PRACK on the other leg is answered; `response` of a PRACK holds its offer */
 	TXN_RELIABLE = 1024,    /* server: its provisional response waits for PRACK (RFC 3262 §3) */
 };
 
