@@ -48,18 +48,26 @@ static bool glares(const struct call *c, unsigned leg)
 	return own_invite(c, leg) || own_invite(c, leg == LEG_A ? LEG_B : LEG_A);
 }
 
-/* An offer that came from this leg within the established dialog is unanswered: another may not follow it (RFC 3311 §5.2; RFC 3264 §4). Crossing answers would
- * leave it open which description holds. */
-static bool offer_open(const struct call *c, unsigned leg)
+/* An endpoint's offer within the established dialog that went to a leg is unanswered. */
+static bool offer_open(const struct call *c, unsigned to)
 {
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		const struct txn *t = &c->txn[i];
 		bool sent = t->state == TXN_CALLING || t->state == TXN_TRYING || t->state == TXN_PROCEEDING;
-		if (t->leg != leg && t->purpose == TXN_FOR_RELAY && txn_is_client(t) && sent && t->flags & TXN_HAD_OFFER && t->peer &&
+		if (t->leg == to && t->purpose == TXN_FOR_RELAY && txn_is_client(t) && sent && t->flags & TXN_HAD_OFFER && t->peer &&
 		    (t->method == SIP_INVITE || t->method == SIP_UPDATE))
 			return true;
 	}
 	return false;
+}
+
+/* Another may then not follow it (500), nor come the other way (491; RFC 3311 §5.2, RFC 3264 §4): crossing answers would leave it open which description
+ * holds. Returns the status, 0 = none is open. */
+static unsigned offers_cross(const struct call *c, const struct sip_msg *m, unsigned leg)
+{
+	if (!m->body.n || (m->method != SIP_INVITE && m->method != SIP_UPDATE) || c->phase != CALL_ESTABLISHED)
+		return 0;
+	return offer_open(c, leg == LEG_A ? LEG_B : LEG_A) ? 500 : offer_open(c, leg) ? 491 : 0;
 }
 
 /* Each early dialog counts for itself, on both sides (RFC 3261 §12.1). */
@@ -78,6 +86,7 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 	char text[48];
 	struct out lines = OUT(text, sizeof text);
 	uint32_t hops, *last = remote_cseq(w, m, leg);
+	unsigned status;
 
 	if (c->phase >= CALL_ENDING) {
 		if (m->method == SIP_BYE)
@@ -108,8 +117,8 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 		refuse(w, m, leg, 491, STR_NONE);
 		return false;
 	}
-	if (m->body.n && (m->method == SIP_INVITE || m->method == SIP_UPDATE) && c->phase == CALL_ESTABLISHED && offer_open(c, leg)) {
-		refuse(w, m, leg, 500, STR("Retry-After: 3\r\n"));
+	if ((status = offers_cross(c, m, leg))) {
+		refuse(w, m, leg, status, status == 500 ? STR("Retry-After: 3\r\n") : STR_NONE);
 		return false;
 	}
 	if (m->method != SIP_INVITE)
