@@ -4,8 +4,8 @@
 #include "base/err.h"
 #include "call/call.h"
 
-/* An endpoint's re-INVITE waits this long for ours on the other leg. */
-enum { HELD_MS = 2000 };
+/* An endpoint's re-INVITE waits this long for ours on the other leg; requests of a subscription pass this long after the BYE. */
+enum { HELD_MS = 2000, SUBSCRIBED_MS = 32000 };
 
 static void refuse(struct work *w, const struct sip_msg *m, unsigned leg, unsigned status, struct str lines)
 {
@@ -78,6 +78,17 @@ static uint32_t *remote_cseq(struct work *w, const struct sip_msg *m, unsigned l
 	return f ? &f->cseq_remote[leg] : &w->call.leg[leg].cseq_remote;
 }
 
+/* RFC 5057 §2.1.2: a subscription that a REFER or SUBSCRIBE began outlives the BYE. So long as repeats of that are absorbed its requests still pass; the outcome of
+ * a transfer comes within that time or not at all. */
+static bool outlives(const struct work *w, const struct sip_msg *m)
+{
+	const struct call *c = &w->call;
+	uint64_t ended_ms = c->setup_ms + c->ended_after_ms;
+
+	return (m->method == SIP_NOTIFY || m->method == SIP_SUBSCRIBE) && c->flags & CALL_SUBSCRIBED && c->callee_tag &&
+	       w->core->now_ms < ended_ms + SUBSCRIBED_MS;
+}
+
 /* Whether a request may go through now; answers where not. */
 static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 {
@@ -88,7 +99,7 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 	uint32_t hops, *last = remote_cseq(w, m, leg);
 	unsigned status;
 
-	if (c->phase >= CALL_ENDING) {
+	if (c->phase >= CALL_ENDING && !outlives(w, m)) {
 		if (m->method == SIP_BYE)
 			bye_crossed(w, leg);
 		refuse(w, m, leg, m->method == SIP_BYE ? 200 : 481, STR_NONE);
@@ -291,6 +302,8 @@ static void keep_in_fork(struct work *w, const struct txn *c, const struct txn *
 
 static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m, shm_ref request)
 {
+	if (c->method == SIP_REFER || c->method == SIP_SUBSCRIBE)
+		w->call.flags |= CALL_SUBSCRIBED;
 	if (c->method != SIP_UPDATE && c->method != SIP_PRACK)
 		return;
 	leg_keep_offer(w, c, request, c->request_bytes);

@@ -48,6 +48,7 @@ enum {
 	CALL_EARLY_MEDIA = 4,   /* a provisional response bore a description: no failover any more */
 	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
 	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
+	CALL_SUBSCRIBED = 32,   /* a REFER or SUBSCRIBE was accepted in the dialog: its NOTIFYs may come after the BYE (RFC 5057 §2.1.2) */
 	CALL_A_CAN = 64,        /* the caller's INVITE said 100rel */
 	CALL_A_MUST = 128,      /* in Require */
 	CALL_OFFERLESS = 256,   /* the caller's INVITE had no description */
