@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/inject.h"
 #include "txn/txn.h"
 
 enum { ABSORB_MIN_MS = 32000, STAGES_AUTO = 10, RESPONSE_STAGES = 64, LAG_MAX_MS = 250 };
@@ -159,7 +160,7 @@ enum txn_action txn_event(struct txn *t, enum txn_event ev, const struct params 
 {
 	const struct row *row = &table[t->machine][t->state][ev];
 
-	if (row->action == TXN_DO_UNLISTED)
+	if (row->action == TXN_DO_UNLISTED || INJECT_FAULT("txn.unlisted"))
 		return TXN_DO_UNLISTED;
 	if (row->next != t->state) {
 		t->state = row->next;
