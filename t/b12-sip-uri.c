@@ -29,6 +29,49 @@ static void test_parse(void)
 		is_u64(sip_uri_parse(&u, str_of(bad[i])), ERR_SYNTAX, "RFC3261-25.1: no URI: \"%s\"", bad[i]);
 }
 
+static const char *target_of(const char *text)
+{
+	static char buf[ADDR_TEXT + 1];
+	struct out o = OUT(buf, sizeof buf - 1);
+	struct sip_uri u;
+	struct addr a;
+	int err;
+
+	if (sip_uri_parse(&u, str_of(text)))
+		return "no URI";
+	if ((err = sip_uri_target(&u, &a)))
+		return err == ERR_DENIED ? "denied" : "none";
+	addr_print(&o, &a);
+	buf[o.n] = 0;
+	return buf;
+}
+
+static void test_target(void)
+{
+	is_text(target_of("sip:u@192.0.2.1"), "192.0.2.1:5060", "RFC3263-4.2: an address and no port");
+	is_text(target_of("sips:[2001:db8::1]:5070;lr"), "[2001:db8::1]:5070", "IPv6, a port");
+	is_text(target_of("sip:u@h.example:5070;MADDR=192.0.2.2;ttl=1"), "192.0.2.2:5070", "RFC3261-19.1.1: maddr instead of a name, with the URI's port");
+	is_text(target_of("sip:u@192.0.2.1;maddr=[2001:db8::2]"), "[2001:db8::2]:5060", "RFC3261-19.1.1: and of an address");
+	is_text(target_of("sip:u@192.0.2.1;maddr=h.example"), "none", "a maddr that is a name");
+	is_text(target_of("sip:u@192.0.2.1;maddr"), "none", "an empty one");
+	is_text(target_of("sip:u@h.example"), "none", "a name");
+	is_text(target_of("tel:1"), "none", "no SIP URI");
+	is_text(target_of("sip:u@192.0.2.1;maddr=224.0.1.75"), "denied", "multicast");
+	is_text(target_of("sip:u@[ff02::1]"), "denied", "multicast, IPv6");
+	is_text(target_of("sip:255.255.255.255"), "denied", "broadcast");
+}
+
+static void test_put_params(void)
+{
+	char buf[80];
+	struct out o = OUT(buf, sizeof buf);
+	struct sip_uri u;
+
+	ok(sip_uri_parse(&u, STR("sip:u@h;user=phone;maddr=192.0.2.1;transport=udp;x=%41;TTL=1;lr?a=b")) == 0, "a URI with all kinds of parameters");
+	sip_uri_put_params(&o, &u);
+	is_str(out_done(&o), STR(";user=phone;x=%41;lr"), "RFC3261-16.5: those that hold for another host");
+}
+
 static const char *user_of(const char *text)
 {
 	static char buf[80];
@@ -103,6 +146,8 @@ static void test_equivalence(void)
 int main(void)
 {
 	test_parse();
+	test_target();
+	test_put_params();
 	test_user();
 	test_equivalence();
 	return tap_done();

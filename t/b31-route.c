@@ -253,6 +253,10 @@ static void test_numbers(void)
 	is_text(number("a", "0"), "+49", "strip more than there is");
 	is_text(number("a", "%230123"), "+49123", "an escape counts as one character");
 	is_text(number("b", "0123"), "123", "strip alone");
+	ok(route_can_dial(route, number_of("a"), STR("0")) && route_can_dial(route, number_of("b"), STR("01")) && !route_can_dial(route, number_of("b"), STR("0")),
+	   "what can be dialed: something must be left of the number, or added");
+	ok(route_can_dial(route, number_of("b"), STR("")) && !route_can_dial(route, number_of("b"), STR("%23")) && !route_can_dial(route, SHM_GATEWAYS_MAX, STR("01")),
+	   "no number at all; an escape alone; no such gateway");
 	is_text(number("b", "0"), err_text(ERR_SYNTAX), "nothing left");
 	is_u64(route_number(route, number_of("a"), STR("00123"), &o), ERR_SPACE, "no room");
 	is_u64(route_number(route, 9, STR("1"), &o), ERR_NOTFOUND, "no such gateway");

@@ -18,6 +18,10 @@ my $v = Velador->start(
 		light  => { address => $peer{light}->addr, prefix => 7, weight => 1 },
 		small  => { address => $peer{small}->addr, prefix => 8, max_calls => 1, priority => 1 },
 		large  => { address => $peer{short}->addr, prefix => 8, priority => 2 },
+		eats   => { address => $peer{long}->addr, prefix => 5, strip => 4, priority => 1 },
+		takes  => { address => $peer{short}->addr, prefix => 5, priority => 2 },
+		only   => { address => $peer{long}->addr, prefix => 6, strip => 3 },
+		instead => { address => $peer{long}->addr, prefix => 9, strip => 31, add => '112' },
 		strips => { address => "localhost:$peer{strips}{port}", prefix => '00', strip => 2, add => '+' },
 	));
 my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
@@ -64,6 +68,22 @@ my ($invite, $record) = goes_to($peer{strips}, '0033123', 'digits are stripped a
 like($invite->{uri}, qr/^sip:\+33123\@/, 'in the Request-URI');
 is_deeply([@$record{qw(dialed sent)}], ['0033123', '+33123'], 'and the record has both');
 
+# A number that a gateway's strip would leave nothing of.
+for (['55551', 'long', '1'], ['5555', 'short', '5555'], ['999', 'long', '112']) {
+	my ($number, $gateway, $sent) = @$_;
+	my ($to, $r) = goes_to($peer{$gateway}, $number, "$number goes to a gateway that can have it");
+	is($to ? $to->{uri} =~ s/\@.*//r : '', "sip:$sent", 'as it wants it');
+	is($r->{sent}, $sent, 'so says the record') if $r;
+}
+{
+	my ($final, $d) = refused($phone, 404, user => '666');
+	ok($final, 'RFC3261-21.4.5 no gateway that would have anything left of it: 404');
+	is(join(' ', map { $_ // '-' } @{ $v->wait_record_of($d->{call_id}) }{qw(reason callee_gateway)}), 'no_route -', 'and a record');
+	is($v->stat_of('numbers_too_short'), 2, 'each counted');
+	$phone->send($phone->request('MESSAGE', 'sip:666@' . $v->addr, body => 'hi', type => 'text/plain'));
+	ok($phone->want('404/MESSAGE'), 'so outside of a call');
+	ok($peer{long}->never(sub { 1 }, 0.05), 'the gateway hears nothing');
+}
 {
 	my ($final, $d) = refused($phone, 404, user => '1234');
 	ok($final, 'RFC3261-21.4.5 404: no gateway for that number');

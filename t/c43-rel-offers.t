@@ -156,6 +156,55 @@ for my $differs (0, 1) {
 	ack($ok);
 	over();
 }
+# It comes while our own PRACK is open: an UPDATE that overtook that would have the gateway refuse it (RFC 3261 §12.2.2).
+{
+	my $begin = sub {
+		invited(shift);
+		$gw->reply($invite, 183, rseq => 10, sdp => { version => 21 }, headers => [$update]);
+		my $open = down('PRACK');
+		$d->prack(up(183), sdp => { version => 22 });
+		ok(silent($gw, 'UPDATE') && silent($phone, '200/PRACK'), 'RFC3262-5 a second offer in PRACK waits while ours is open');
+		return $open;
+	};
+	my $p = $begin->(200);
+	$d->resend('PRACK');
+	$gw->reply($invite, 180, rseq => 11);
+	my $next = down(sub { $_[0]->h('RAck') =~ /^11 / && $_[0]->call_id eq $d->{call_id} });
+	$gw->reply($invite, 200);
+	$gw->reply($p, 200);
+	ok(silent($gw, 'UPDATE') && silent($phone, sub { ($_[0]{status} // 0) >= 180 && $_[0]->call_id eq $d->{call_id} }), 'while any is, and with it ringing and answer');
+	$gw->reply($next, 200);
+	my $u = down('UPDATE');
+	is(version($u), 22, 'then it goes on as UPDATE');
+	like($u->h('Session-Expires'), qr/^600;refresher=uac$/, 'RFC4028-7.4 which asks for a session timer, as every refresh does');
+	$gw->reply($u, 422, headers => [['Min-SE', 2000]]);
+	$u = down('UPDATE');
+	is(version($u) . ' ' . ($u->h('Session-Expires') =~ /^(\d+)/)[0] . ' ' . $u->h('Min-SE'), '22 2000 2000', 'RFC4028-7.3 a 422 to it: once more with a longer interval');
+	$gw->reply($u, 200, sdp => { version => 23 });
+	is(version(up('200/PRACK')), 23, 'RFC3262-5 its answer comes in the 200 to PRACK');
+	ack(up('200/INVITE'));
+	over();
+
+	$p = $begin->(300);
+	$u = down('UPDATE');
+	is(version($u), 22, 'where ours is never answered it goes on all the same');
+	$gw->reply($u, 200, sdp => { version => 23 });
+	is(version(up('200/PRACK')), 23, 'with its answer');
+	$gw->reply($invite, 200);
+	ack(up('200/INVITE'));
+	over();
+
+	$p = $begin->(200);
+	$d->cancel;
+	up('200/CANCEL');
+	$d->ack_failure(up(487));
+	$gw->reply(down('CANCEL'), 200);
+	$gw->reply($invite, 487);
+	down('ACK');
+	$gw->reply($p, 200);
+	is(up('200/PRACK')->{body}, '', 'RFC3262-3 a set-up that ends meanwhile: the PRACK that waited is answered');
+	is($v->wait_record_of($d->{call_id})->{reason}, 'canceled', 'one record');
+}
 for (
 	['refuses the UPDATE', 200, 488], ['does not answer it', 300, 0], ['takes no UPDATE', 200, undef], ['is not reliable', 100, undef],
 ) {

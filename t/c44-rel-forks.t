@@ -10,7 +10,8 @@ my $gw = Velador::Peer->new(name => 'gw');
 my $v = Velador->start(plan_of(carrier => { address => $gw->addr, prefix => 1 }, plain => { address => $gw->addr, prefix => 2, '100rel' => 'off' }), reliable => { '100rel' => 'supported' },
 	retransmit => { t1 => '100ms' });
 my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
-$gw->auto(sub { my $m = shift; return $m->is_request && $m->{method} eq 'PRACK' && $gw->reply($m, 200) });
+my @pracked;
+$gw->auto(sub { my $m = shift; return $m->is_request && $m->{method} eq 'PRACK' && push(@pracked, $m) && $gw->reply($m, 200) });
 
 sub invited {
 	my $d = $phone->dialog(user => shift // '100');
@@ -98,23 +99,51 @@ sub works {
 	$d->{cseq}++;
 	works($d, $invite, $ok, 'b');
 }
-# More phones than we keep early dialogs for.
+# More phones than we keep early dialogs for: eight are reliable towards the caller, the others' come plainly, and every one is acknowledged.
 for my $user ('100', '200') {
 	my ($d, $invite) = invited($user);
-	my ($seen, %got) = ({});
+	@pracked = ();
+	my ($seen, %got, %rseq) = ({});
 	for my $i (1 .. 12) {
-		$gw->reply($invite, 183, tag => "t$i", sdp => { version => $i }, ($user eq '100' ? (rseq => 7) : ()));
-		my $ring = fresh($d, $seen) or last if $i <= 8 || $user eq '200';
-		next unless $ring;
+		$gw->reply($invite, 183, tag => "t$i", sdp => { version => $i, port => 40000 + 2 * $i }, ($user eq '100' ? (rseq => 7) : ()));
+		my $ring = fresh($d, $seen) or last;
 		$got{ $ring->to_tag } = version($ring);
+		$rseq{ $ring->to_tag } = $ring->h('RSeq');
 		prack($d, $ring) if $ring->h('RSeq');
 	}
-	is(join(' ', map { $got{"t$_"} // '-' } 1 .. 8), '1 2 3 4 5 6 7 8', 'of twelve phones with early media eight are reliable');
-	is(scalar(keys %got), $user eq '200' ? 12 : 8, $user eq '200' ? 'the rest rings plainly' : 'to the rest no PRACK goes');
-	$gw->reply($invite, 200, tag => 't3');
+	is(join(' ', map { $got{"t$_"} // '-' } 1 .. 12), join(' ', 1 .. 12), 'of twelve phones with early media all are heard');
+	is(join(' ', map { $_ =~ s/t//r } sort { $a cmp $b } grep { $rseq{$_} } keys %rseq), '1 2 3 4 5 6 7 8', 'eight of them reliably');
+	if ($user eq '100') {
+		is(join(' ', sort map { $_->to_tag } @pracked), join(' ', sort map { "t$_" } 1 .. 12), 'RFC3262-4 each is acknowledged once');
+		my ($eleventh) = grep { $_->to_tag eq 't11' } @pracked;
+		is(join(', ', map { $eleventh->h($_) } qw(RAck Route)) . ' ' . $eleventh->{uri}, '7 ' . $invite->cseq . ' INVITE,  ' . $gw->uri, 'RFC3262-7.2 with its RSeq, to its target') if $eleventh;
+		@pracked = ();
+		$gw->reply($invite, 183, tag => 't11', sdp => { version => 11 }, rseq => 7);
+		ok($phone->never(183, 0.1) && !@pracked, 'RFC3262-4 a repeat is neither acknowledged nor heard again');
+		$gw->reply($invite, 180, tag => 't11', rseq => 8);
+		ok($phone->want(180, call_id => $d->{call_id}), 'the next of it is heard');
+		is(join(' ', map { $_->h('RAck') } @pracked), '8 ' . $invite->cseq . ' INVITE', 'and acknowledged');
+		is($v->stat_of('reliable_unplaced'), 5, 'counted');
+	}
+	my $tag = $user eq '100' ? 't11' : 't3';
+	$gw->reply($invite, 200, tag => $tag, ($user eq '100' ? () : (sdp => { version => 3 })));
 	my $ok = $phone->want('200/INVITE', call_id => $d->{call_id});
-	is($ok ? length $ok->{body} : -1, 0, 'one of the eight answers');
-	works($d, $invite, $ok, 't3') if $ok;
+	is($ok ? $ok->to_tag : '', $tag, 'one of them answers');
+	if ($user eq '100') {
+		$d->learn($ok)->ack;
+		$gw->want('ACK', call_id => $d->{call_id});
+		my $ask = $gw->want('INVITE', call_id => $d->{call_id});
+		ok($ask, 'RFC3264-8 the eleventh of them is asked once more what it says') or next;
+		$gw->reply($ask, 200, sdp => { version => 11, port => 40022 });
+		$gw->want('ACK', call_id => $d->{call_id});
+		my $tell = $phone->want('INVITE', call_id => $d->{call_id});
+		is($tell ? version($tell) : '', 11, 'and the caller told it');
+		$phone->reply($tell, 200, sdp => 1) if $tell;
+		$phone->want('ACK', call_id => $d->{call_id});
+		ok($phone->hang_up($d, $gw->dialog_of($invite, tag => $tag)), 'the call works');
+	} else {
+		works($d, $invite, $ok, $tag);
+	}
 }
 # CANCEL with several of them open and waiting.
 {

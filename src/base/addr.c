@@ -108,6 +108,15 @@ static void print_ip4(struct out *o, const uint8_t ip[4])
 	out_mem(o, text, (size_t)(at - text));
 }
 
+bool addr_is_unicast(const struct addr *a)
+{
+	static const uint8_t broadcast[4] = { 255, 255, 255, 255 };
+
+	if (a->family == 6)
+		return a->ip[0] != 0xff;
+	return (a->ip[0] & 0xf0) != 0xe0 && memcmp(a->ip, broadcast, sizeof broadcast) != 0;
+}
+
 void addr_print_host(struct out *o, const struct addr *a)
 {
 	char z[INET6_ADDRSTRLEN];

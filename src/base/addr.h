@@ -43,6 +43,9 @@ int addr_parse_ip(struct addr *a, struct str text);
  * Returns 0, ERR_SYNTAX or ERR_RANGE (port above 65535). */
 int addr_parse(struct addr *a, struct str text, uint16_t default_port);
 
+/* Whether it is one host's: neither multicast nor the limited broadcast address. */
+bool addr_is_unicast(const struct addr *a);
+
 /* Writes "IP:port", IPv6 in brackets; addr_print_host the host alone, IPv6 in brackets, as in a SIP URI. */
 void addr_print(struct out *o, const struct addr *a);
 void addr_print_host(struct out *o, const struct addr *a);

@@ -9,15 +9,12 @@
 
 void (*inject_hook)(const char *point);
 
-void inject_pass(const char *point)
+/* Counts passages of the point that the environment names. */
+static bool reached(const char *point, bool any)
 {
 	static const char *want;
 	static long left = -1;
 
-	if (inject_hook) {
-		inject_hook(point);
-		return;
-	}
 	if (left < 0) {
 		const char *colon;
 		want = getenv("VELADOR_INJECT");
@@ -25,9 +22,21 @@ void inject_pass(const char *point)
 		left = colon ? strtol(colon + 1, NULL, 10) : 0;
 	}
 	if (left == 0 || !want)
-		return;
-	if ((want[0] == '*' || (strncmp(want, point, strlen(point)) == 0 && want[strlen(point)] == ':')) && --left == 0)
+		return false;
+	return ((any && want[0] == '*') || (strncmp(want, point, strlen(point)) == 0 && want[strlen(point)] == ':')) && --left == 0;
+}
+
+void inject_pass(const char *point)
+{
+	if (inject_hook)
+		inject_hook(point);
+	else if (reached(point, true))
 		kill(getpid(), SIGKILL);
+}
+
+bool inject_fault(const char *point)
+{
+	return !inject_hook && reached(point, false);
 }
 #else
 typedef int inject_is_off; /* ISO C wants one declaration in a file */

@@ -110,8 +110,10 @@ enum txn_action client_response(struct work *w, struct txn *t, unsigned status);
 void client_ack_refusal(struct work *w, struct txn *t, struct str to_value);
 /* Sends the kept ACK again. */
 void client_ack_again(struct work *w, struct txn *t);
-/* Wants it cancelled: now, or when a provisional response comes (RFC 3261 §9.1). */
+/* Wants it cancelled: now, or when a provisional response comes (RFC 3261 §9.1). lines: Reason; empty: the call's own. */
 void client_cancel(struct work *w, struct txn *t, struct str lines);
+/* Timer C of a re-INVITE has fired: it is canceled, and its final answer awaited (RFC 3261 §16.8). Returns whether that was it. */
+bool client_timer_c(struct work *w, struct txn *t);
 /* Gives an attempt up that nobody answers: no more resends; a late 2xx is ACKed and hung up, a late provisional canceled. */
 void client_abandon(struct txn *t);
 
@@ -142,7 +144,7 @@ shm_ref dialog_of_response(struct work *w, const struct sip_msg *response);
 shm_ref dialog_retarget(struct work *w, shm_ref dialog, struct str target);
 shm_ref dialog_with_local(struct work *w, shm_ref dialog, struct str local);
 shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent);
-/* The next hop of a dialog's requests. fallback where it names no address. */
+/* The next hop of a dialog's requests: first route or target (RFC 3261 §8.1.2, §12.2.1.1). fallback where that names no address of its family, or a multicast one. */
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to);
 /* Remembers what a message from a leg says of its abilities (Allow). */
 void leg_learn(struct leg *leg, const struct sip_msg *m);
@@ -185,6 +187,7 @@ void invite_ack_ourselves(struct work *w, struct txn *c);
 void invite_ack_own(struct work *w, struct txn *c, struct str sdp);
 /* Remembers the description of a message that went to a leg as the one agreed there; nothing where it has none. */
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m);
+void leg_keep(struct work *w, unsigned leg, struct str sdp);
 /* That description; empty where none is known. */
 struct str leg_sdp(const struct work *w, unsigned leg);
 /* The same of a request that we sent, once it is accepted. request: the bytes sent. */
@@ -240,7 +243,7 @@ bool session_retry(struct work *w, struct txn *c, shm_ref request, uint32_t byte
 void session_due(struct work *w);
 uint64_t session_deadline(const struct call *c);
 
-/* reliable.c: RFC 3262 on each leg. */
+/* reliable_modes.c: which leg runs RFC 3262. */
 /* What the caller's leg cannot satisfy: the status to refuse with and its lines; 0 = go on. */
 unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines);
 void reliable_begin(struct work *w, const struct sip_msg *m);
@@ -249,8 +252,11 @@ bool reliable_attempt(struct work *w, const struct params *gateway);
 struct str reliable_unfit(const struct call *c, const struct sip_msg *m);
 void reliable_ask(const struct work *w, struct out *lines);
 void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struct out *lines);
+
+/* reliable.c: RFC 3262 on each leg. */
 /* Whether a response is reliable, and its RSeq. */
 bool reliable_came(const struct sip_msg *m, uint32_t *rseq);
+/* One came for INVITE c, in early dialog f (NULL: it found no place): acknowledged where it is new and in order. Returns whether it goes on. */
 bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq);
 void reliable_reinvite(struct work *w, struct txn *c, const struct sip_msg *m); /* we did not offer it; some are reliable all the same */
 /* A provisional response to the caller: reliably where his leg runs RFC 3262, in its turn. */
@@ -269,12 +275,14 @@ void reliable_prack(struct work *w, const struct sip_msg *m, unsigned leg);
 bool reliable_awaits(struct work *w, const struct sip_msg *m);
 
 /* offer.c: descriptions that cross between a leg with PRACK and one without (RFC 3262 §5, RFC 3311). */
-/* Whether an offer of the caller's is on its way to the gateway: nothing overtakes its answer. */
+/* Whether an offer of the caller's in a PRACK is on its way to the gateway, or waits for that: nothing overtakes its answer. */
 bool offer_carried(const struct call *c);
 /* Keeps the description of a provisional response with its early dialog. */
 void offer_note(struct work *w, struct fork *f, const struct sip_msg *m, bool reliable);
-/* The caller's second offer, in PRACK request p: by UPDATE, or answered from what is known. */
+/* The caller's second offer, in PRACK request p: by UPDATE, once no PRACK of ours is open any more, or answered from what is known. */
 void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f);
+/* A PRACK of ours came to an end: what waited for it goes on. */
+void offer_release(struct work *w);
 /* The UPDATE for it came to an end; m NULL: without answer. */
 void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m);
 /* An UPDATE in an early dialog that the other leg cannot take: answered here. Returns whether it was. */
@@ -303,6 +311,8 @@ struct str sdp_answer(struct str offer, struct str known, struct out *o);
 void refresh_send(struct work *w, unsigned leg);
 /* Tells a leg its description in `sdp`, by re-INVITE, as soon as nothing is open. */
 void refresh_tell(struct work *w, unsigned leg);
+/* The same where the sides have come to disagree: what the leg answers is told to the other one. */
+void refresh_ask(struct work *w, unsigned leg);
 void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bool repeat);
 void refresh_failed(struct work *w, struct txn *c);
 /* UPDATE where the leg takes it (RFC 3311 §5.1), else INVITE; the question to a leg without timer is an INVITE. */

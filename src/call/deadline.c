@@ -48,6 +48,8 @@ static void due(struct work *w, struct txn *t)
 	uint64_t now = w->core->now_ms;
 	enum txn_state before = t->state;
 
+	if (t->expire_ms <= now && client_timer_c(w, t))
+		return;
 	if (t->expire_ms <= now) {
 		enum txn_action a = txn_event(t, TXN_EV_EXPIRE, p, now);
 		if (a == TXN_DO_UNLISTED) {

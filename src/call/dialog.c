@@ -135,20 +135,25 @@ shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent)
 	return with_field(w, dialog, DIALOG_SENT, same ? STR_NONE : sent);
 }
 
-/* Where a URI points, if it is a SIP URI with an IP address. A dialog's URIs were picked apart when it was made (usable()): here it is enough to cut the host out. */
+/* Where a URI points, if it is a SIP URI with an IP address, of its host or in maddr (RFC 3261 §19.1.1), and one host's. A dialog's URIs were picked apart when it was
+ * made (usable()): here it is enough to cut the host out. */
 static bool address_of(struct str uri, struct addr *a)
 {
 	size_t colon = str_chr(uri, ':'), at;
-	struct str scheme = str_head(uri, colon), host = str_from(uri, colon + 1);
+	struct str scheme = str_head(uri, colon), host = str_from(uri, colon + 1), params;
+	struct sip_uri u;
 
 	if (!str_ieq(scheme, STR("sip")) && !str_ieq(scheme, STR("sips")))
 		return false;
 	at = str_chr(host, '@');
 	if (at < host.n)
 		host = str_from(host, at + 1);
-	host = str_head(host, str_chr(host, ';'));
+	params = str_from(host, str_chr(host, ';'));
+	if (params.n && sip_param(params, STR("maddr"), NULL))
+		return !sip_uri_parse(&u, uri) && !sip_uri_target(&u, a);
+	host = str_head(host, host.n - params.n);
 	host = str_head(host, str_chr(host, '?'));
-	return addr_parse(a, host, SIP_PORT) == 0;
+	return addr_parse(a, host, SIP_PORT) == 0 && addr_is_unicast(a);
 }
 
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to)
@@ -336,7 +341,7 @@ void txn_set_target(struct work *w, const struct txn *t, shm_ref refreshed)
 		leg_set_dialog(w, t->leg, *dialog);
 }
 
-static void keep_sdp(struct work *w, unsigned leg, struct str sdp)
+void leg_keep(struct work *w, unsigned leg, struct str sdp)
 {
 	struct leg *l = &w->call.leg[leg];
 
@@ -344,12 +349,12 @@ static void keep_sdp(struct work *w, unsigned leg, struct str sdp)
 		return;
 	l->sdp = work_keep(w, sdp.p, sdp.n);
 	l->sdp_bytes = (uint32_t)sdp.n;
-	l->session.flags &= (uint8_t)~SESSION_TELL;
+	l->session.flags &= (uint8_t)~SESSION_NEWS;
 }
 
 void leg_keep_sdp(struct work *w, unsigned leg, const struct sip_msg *m)
 {
-	keep_sdp(w, leg, sdp_of(m));
+	leg_keep(w, leg, sdp_of(m));
 }
 
 struct str leg_sdp(const struct work *w, unsigned leg)
@@ -365,5 +370,5 @@ void leg_keep_offer(struct work *w, const struct txn *c, shm_ref request, uint32
 	const char *p = request ? shm_block(w->core->shm, request) : NULL;
 
 	if (c->flags & TXN_HAD_OFFER && p)
-		keep_sdp(w, c->leg, sdp_of_sent(p, bytes));
+		leg_keep(w, c->leg, sdp_of_sent(p, bytes));
 }

@@ -61,6 +61,27 @@ static void close_open(struct work *w)
 	}
 }
 
+/* A call's end needs no less room than anything else: where all places are taken by what the peers asked meanwhile, that is over first, with 487 (RFC 3261
+ * §15.1.2); what its other side answers later is dropped. */
+static bool room_to_end(struct work *w, unsigned n)
+{
+	struct call *c = &w->call;
+
+	if (call_room(w, n))
+		return true;
+	for (unsigned i = 0; i < c->ntxns; i++) {
+		struct txn *t = &c->txn[i];
+		if (t->method == SIP_BYE || !txn_active(t))
+			continue;
+		if (t->machine == TXN_NIST)
+			server_answer(w, t, 487, STR_NONE, STR_NONE);
+		else if (t->machine == TXN_NICT && t->purpose == TXN_FOR_RELAY)
+			txn_terminate(t);
+	}
+	call_txns_sweep(c, w->core->now_ms);
+	return call_room(w, n);
+}
+
 void call_ended(struct work *w, enum call_side by, enum call_reason why)
 {
 	struct call *c = &w->call;
@@ -85,7 +106,7 @@ void call_bye(struct work *w, unsigned leg, struct str lines)
 
 	if (!l->dialog)
 		return;
-	if (!call_room(w, 1) || !(t = call_txn_new(w, true, SIP_BYE, leg))) {
+	if (!room_to_end(w, 1) || !(t = call_txn_new(w, true, SIP_BYE, leg))) {
 		w->full = true;
 		return;
 	}
@@ -204,7 +225,7 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 	w->call.q850 = reason_q850(m);
 	if (w->call.phase == CALL_SETUP || (unacked && leg == LEG_B)) {
 		reason_keep(w, m);
-		if (!call_room(w, 2) || !(s = server_open(w, m, leg))) {
+		if (!room_to_end(w, 2) || !(s = server_open(w, m, leg))) {
 			w->full = true;
 			return;
 		}
@@ -223,5 +244,6 @@ void bye_received(struct work *w, const struct sip_msg *m, unsigned leg)
 		answer_arrived(w);
 	}
 	call_ended(w, by, CALL_END_NORMAL);
+	room_to_end(w, 2);
 	bye_relay(w, m, leg);
 }

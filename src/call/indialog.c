@@ -4,8 +4,8 @@
 #include "base/err.h"
 #include "call/call.h"
 
-/* An endpoint's re-INVITE waits this long for ours on the other leg. */
-enum { HELD_MS = 2000 };
+/* An endpoint's re-INVITE waits this long for ours on the other leg; requests of a subscription pass this long after the BYE. */
+enum { HELD_MS = 2000, SUBSCRIBED_MS = 32000 };
 
 static void refuse(struct work *w, const struct sip_msg *m, unsigned leg, unsigned status, struct str lines)
 {
@@ -48,18 +48,26 @@ static bool glares(const struct call *c, unsigned leg)
 	return own_invite(c, leg) || own_invite(c, leg == LEG_A ? LEG_B : LEG_A);
 }
 
-/* An offer that came from this leg within the established dialog is unanswered: another may not follow it (RFC 3311 §5.2; RFC 3264 §4). Crossing answers would
- * leave it open which description holds. */
-static bool offer_open(const struct call *c, unsigned leg)
+/* An endpoint's offer within the established dialog that went to a leg is unanswered. */
+static bool offer_open(const struct call *c, unsigned to)
 {
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		const struct txn *t = &c->txn[i];
 		bool sent = t->state == TXN_CALLING || t->state == TXN_TRYING || t->state == TXN_PROCEEDING;
-		if (t->leg != leg && t->purpose == TXN_FOR_RELAY && txn_is_client(t) && sent && t->flags & TXN_HAD_OFFER && t->peer &&
+		if (t->leg == to && t->purpose == TXN_FOR_RELAY && txn_is_client(t) && sent && t->flags & TXN_HAD_OFFER && t->peer &&
 		    (t->method == SIP_INVITE || t->method == SIP_UPDATE))
 			return true;
 	}
 	return false;
+}
+
+/* Another may then not follow it (500), nor come the other way (491; RFC 3311 §5.2, RFC 3264 §4): crossing answers would leave it open which description
+ * holds. Returns the status, 0 = none is open. */
+static unsigned offers_cross(const struct call *c, const struct sip_msg *m, unsigned leg)
+{
+	if (!m->body.n || (m->method != SIP_INVITE && m->method != SIP_UPDATE) || c->phase != CALL_ESTABLISHED)
+		return 0;
+	return offer_open(c, leg == LEG_A ? LEG_B : LEG_A) ? 500 : offer_open(c, leg) ? 491 : 0;
 }
 
 /* Each early dialog counts for itself, on both sides (RFC 3261 §12.1). */
@@ -70,6 +78,17 @@ static uint32_t *remote_cseq(struct work *w, const struct sip_msg *m, unsigned l
 	return f ? &f->cseq_remote[leg] : &w->call.leg[leg].cseq_remote;
 }
 
+/* RFC 5057 §2.1.2: a subscription that a REFER or SUBSCRIBE began outlives the BYE. So long as repeats of that are absorbed its requests still pass; the outcome of
+ * a transfer comes within that time or not at all. */
+static bool outlives(const struct work *w, const struct sip_msg *m)
+{
+	const struct call *c = &w->call;
+	uint64_t ended_ms = c->setup_ms + c->ended_after_ms;
+
+	return (m->method == SIP_NOTIFY || m->method == SIP_SUBSCRIBE) && c->flags & CALL_SUBSCRIBED && c->callee_tag &&
+	       w->core->now_ms < ended_ms + SUBSCRIBED_MS;
+}
+
 /* Whether a request may go through now; answers where not. */
 static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 {
@@ -78,8 +97,9 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 	char text[48];
 	struct out lines = OUT(text, sizeof text);
 	uint32_t hops, *last = remote_cseq(w, m, leg);
+	unsigned status;
 
-	if (c->phase >= CALL_ENDING) {
+	if (c->phase >= CALL_ENDING && !outlives(w, m)) {
 		if (m->method == SIP_BYE)
 			bye_crossed(w, leg);
 		refuse(w, m, leg, m->method == SIP_BYE ? 200 : 481, STR_NONE);
@@ -108,8 +128,8 @@ static bool passes(struct work *w, const struct sip_msg *m, unsigned leg)
 		refuse(w, m, leg, 491, STR_NONE);
 		return false;
 	}
-	if (m->body.n && (m->method == SIP_INVITE || m->method == SIP_UPDATE) && c->phase == CALL_ESTABLISHED && offer_open(c, leg)) {
-		refuse(w, m, leg, 500, STR("Retry-After: 3\r\n"));
+	if ((status = offers_cross(c, m, leg))) {
+		refuse(w, m, leg, status, status == 500 ? STR("Retry-After: 3\r\n") : STR_NONE);
 		return false;
 	}
 	if (m->method != SIP_INVITE)
@@ -282,6 +302,8 @@ static void keep_in_fork(struct work *w, const struct txn *c, const struct txn *
 
 static void succeeded(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m, shm_ref request)
 {
+	if (c->method == SIP_REFER || c->method == SIP_SUBSCRIBE)
+		w->call.flags |= CALL_SUBSCRIBED;
 	if (c->method != SIP_UPDATE && c->method != SIP_PRACK)
 		return;
 	leg_keep_offer(w, c, request, c->request_bytes);
@@ -322,13 +344,20 @@ void indialog_response(struct work *w, struct txn *c, const struct sip_msg *m)
 	}
 	a = client_response(w, c, m->status);
 	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_OFFER) {
-		offer_answered(w, c, m);
+		if (session_retry(w, c, request, c->request_bytes, m))
+			c->request = 0;
+		else
+			offer_answered(w, c, m);
 		return;
 	}
-	if (a == TXN_DO_PASS && m->status >= 300 && c->purpose == TXN_FOR_PRACK)
-		shm_count(w->core->self, CNT_pracks_refused);
 	if (m->status >= 200)
 		c->request = 0;
+	if (a == TXN_DO_PASS && m->status >= 200 && c->purpose == TXN_FOR_PRACK) {
+		if (m->status >= 300)
+			shm_count(w->core->self, CNT_pracks_refused);
+		offer_release(w);
+		return;
+	}
 	if (a != TXN_DO_PASS || c->purpose != TXN_FOR_RELAY || !s || m->status == 100)
 		return;
 	if (s->state != TXN_TRYING && s->state != TXN_PROCEEDING)
@@ -363,8 +392,11 @@ void indialog_failed(struct work *w, struct txn *c)
 		offer_answered(w, c, NULL);
 		return;
 	}
-	if (c->purpose == TXN_FOR_PRACK)
+	if (c->purpose == TXN_FOR_PRACK) {
 		shm_count(w->core->self, CNT_pracks_unanswered);
+		offer_release(w);
+		return;
+	}
 	if (c->purpose != TXN_FOR_RELAY || !s || (s->state != TXN_TRYING && s->state != TXN_PROCEEDING))
 		return;
 	if (s->method == SIP_BYE)

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "call/call.h"
 
-enum { TIMER_C_MS = 180000 };
+enum { TIMER_C_MS = 180000, SDP_MAX = 8192 };
 
 static struct txn *peer_of(struct work *w, const struct txn *t)
 {
@@ -23,14 +23,14 @@ static void relay_response_to(struct work *w, struct txn *s, const struct sip_ms
 
 /* ------------------------------------------------------------------------------------------ provisional */
 
-/* Timer C (RFC 3261 §16.6, §16.7): each 101 to 199 sets it anew. */
+/* Timer C (RFC 3261 §16.6, §16.7): each 101 to 199 sets it anew, of a re-INVITE the 100 too; not once it has fired. */
 static void set_timer_c(struct work *w, struct txn *c)
 {
 	uint64_t wait = CALL_LIMIT_MS(w, ring_timeout_ms);
 
-	if (!(c->flags & TXN_INITIAL))
-		c->expire_ms = w->core->now_ms + (wait > TIMER_C_MS ? wait : TIMER_C_MS);
-	else if (wait)
+	if (!(c->flags & (TXN_INITIAL | TXN_CANCELED)))
+		c->expire_ms = w->core->now_ms + (wait ? wait : TIMER_C_MS);
+	else if (c->flags & TXN_INITIAL && wait)
 		w->call.ring_limit_ms = w->core->now_ms + wait;
 }
 
@@ -225,6 +225,26 @@ static void answered(struct work *w, struct txn *c, struct txn *s, const struct 
 	shm_count(w->core->self, CNT_calls_answered);
 }
 
+/* A 2xx to a re-INVITE that has been answered otherwise, since it was given up or the call ended. In a call that goes on the sides no longer agree: an offer
+ * is answered with what the other side said last, that side hears what this one says now, and this one then its answer. */
+static void answered_late(struct work *w, struct txn *c, const struct sip_msg *m)
+{
+	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
+	char sdp[SDP_MAX];
+	struct out o = OUT(sdp, sizeof sdp);
+
+	leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
+	if (w->call.phase != CALL_ESTABLISHED) {
+		invite_ack_own(w, c, sdp_of(m));
+		return;
+	}
+	c->response = ack_bearing(w, c, 0, c->flags & TXN_HAD_OFFER ? STR_NONE : sdp_answer(sdp_of(m), leg_sdp(w, c->leg), &o), &c->response_bytes);
+	c->flags |= TXN_ACK_KEPT;
+	session_agreed(w, c, m);
+	leg_keep_sdp(w, other, m);
+	refresh_ask(w, other);
+}
+
 static void reinvite_answered(struct work *w, struct txn *c, struct txn *s, const struct sip_msg *m)
 {
 	leg_set_dialog(w, s->leg, s->target);
@@ -257,15 +277,12 @@ static void success(struct work *w, struct txn *c, const struct sip_msg *m, bool
 	c->request = 0;
 	if (c->flags & TXN_INITIAL && open && reliable_holds(w, m))
 		return;
-	if (!open) { /* the call ended while a re-INVITE was open */
-		leg_set_dialog(w, c->leg, leg_refreshed(w, c->leg, m));
-		c->response = ack_with(w, c, 0, sdp_of(m), &c->response_bytes);
-		c->flags |= TXN_ACK_KEPT;
-	} else if (c->flags & TXN_INITIAL) {
+	if (!open)
+		answered_late(w, c, m);
+	else if (c->flags & TXN_INITIAL)
 		answered(w, c, s, m);
-	} else {
+	else
 		reinvite_answered(w, c, s, m);
-	}
 }
 
 void invite_answer_now(struct work *w, struct txn *c, const struct sip_msg *m)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Descriptions that cross between a leg with PRACK and a leg without (RFC 3262 §5, RFC 3264, RFC 3311). What one leg offers in PRACK or UPDATE and the
- * other cannot take now is answered here from what is known, and told to that leg after the ACK; no call ends for it. */
+ * other cannot take is answered here from what is known, and told to that leg after the ACK; no call ends for it. */
 #include "base/err.h"
 #include "call/call.h"
 
@@ -76,17 +76,15 @@ static struct str known_of_callee(const struct work *w, const struct fork *f)
 }
 
 /* The caller has described himself anew; the gateway does not know it yet. */
-static void caller_moved(struct work *w, const struct sip_msg *m, struct fork *f)
+static void caller_moved(struct work *w, struct str sdp, struct fork *f)
 {
-	struct str sdp = sdp_of(m);
-
 	if (!sdp.n)
 		return;
 	if (f) {
 		note_answer(w, f, sdp);
 		f->flags |= FORK_TELL_B;
 	} else if (w->call.phase >= CALL_ANSWERED) {
-		leg_keep_sdp(w, LEG_B, m);
+		leg_keep(w, LEG_B, sdp);
 		w->call.rel |= REL_TELL_B;
 	}
 	if (w->call.phase == CALL_ESTABLISHED)
@@ -95,10 +93,16 @@ static void caller_moved(struct work *w, const struct sip_msg *m, struct fork *f
 
 /* ------------------------------------------------------------------------------------------ a second offer in PRACK */
 
+/* A PRACK of the caller's whose offer waits for ours. */
+static bool is_held(const struct txn *t)
+{
+	return t->machine == TXN_NIST && t->flags & TXN_HELD && t->state == TXN_TRYING;
+}
+
 bool offer_carried(const struct call *c)
 {
 	for (unsigned i = 0; i < c->ntxns; i++)
-		if (c->txn[i].purpose == TXN_FOR_OFFER && txn_active(&c->txn[i]))
+		if (is_held(&c->txn[i]) || (c->txn[i].purpose == TXN_FOR_OFFER && txn_active(&c->txn[i])))
 			return true;
 	return false;
 }
@@ -117,41 +121,90 @@ static bool prack_open(const struct call *c)
 	return false;
 }
 
-void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f)
+static struct fork *fork_at(struct call *c, const struct txn *t)
 {
-	struct leg *b = &w->call.leg[LEG_B];
+	return t->fork && t->fork <= c->nforks ? &c->fork[t->fork - 1] : NULL;
+}
+
+static void hold(struct work *w, struct txn *p, struct str sdp)
+{
+	p->flags |= TXN_HELD;
+	p->response = work_keep(w, sdp.p, sdp.n);
+	p->response_bytes = (uint32_t)sdp.n;
+}
+
+/* Offers it to the gateway in an UPDATE. Returns whether there was room for one. */
+static bool carry(struct work *w, struct txn *p, struct str sdp)
+{
 	char buf[CALL_MESSAGE_MAX], text[LINES];
 	struct out lines = OUT(text, sizeof text);
-	bool agreed = f ? f->flags & FORK_AGREED : w->call.phase == CALL_ESTABLISHED;
-	struct txn *t = NULL;
+	struct txn *t = call_txn_new(w, true, SIP_UPDATE, LEG_B);
 	struct addr to;
 	size_t n;
 
-	if (agreed && takes_update(&w->call, LEG_B) && !prack_open(&w->call))
-		t = call_txn_new(w, true, SIP_UPDATE, LEG_B);
-	if (!t) {
-		answer_known(w, p, STR_NONE, sdp_of(m), known_of_callee(w, f));
-		caller_moved(w, m, f);
-		return;
-	}
+	if (!t)
+		return false;
 	t->purpose = TXN_FOR_OFFER;
 	t->flags = TXN_HAD_OFFER;
 	t->peer = p->id;
 	p->peer = t->id;
-	t->fork = f ? (uint8_t)(f - w->call.fork + 1) : 0;
-	t->cseq = leg_cseq(b, 1);
+	t->fork = p->fork;
+	t->cseq = leg_cseq(&w->call.leg[LEG_B], 1);
+	session_ask(w, t, &lines);
 	leg_put_contact(w, LEG_B, &lines);
 	leg_next_hop(w, LEG_B, t, &to);
-	if (make_request(w, SIP_UPDATE, LEG_B, t, out_done(&lines), SDP_TYPE, sdp_of(m), buf, sizeof buf, &n))
+	if (make_request(w, SIP_UPDATE, LEG_B, t, out_done(&lines), SDP_TYPE, sdp, buf, sizeof buf, &n))
 		w->full = true;
 	else
 		client_start(w, t, buf, n, &to, t->listen);
+	return true;
+}
+
+static void offered(struct work *w, struct txn *p, struct str sdp)
+{
+	struct call *c = &w->call;
+	struct fork *f = fork_at(c, p);
+	bool agreed = f ? f->flags & FORK_AGREED : c->phase == CALL_ESTABLISHED;
+	bool can = agreed && takes_update(c, LEG_B);
+
+	if (can && prack_open(c)) {
+		hold(w, p, sdp);
+	} else if (!can || !carry(w, p, sdp)) {
+		answer_known(w, p, STR_NONE, sdp, known_of_callee(w, f));
+		caller_moved(w, sdp, f);
+	}
+}
+
+void offer_in_prack(struct work *w, const struct sip_msg *m, struct txn *p, struct fork *f)
+{
+	p->fork = f ? (uint8_t)(f - w->call.fork + 1) : 0;
+	offered(w, p, sdp_of(m));
+}
+
+void offer_release(struct work *w)
+{
+	struct txn *p = w->call.txn, *end = p + w->call.ntxns;
+	const char *sdp;
+
+	if (prack_open(&w->call))
+		return;
+	while (p < end && !is_held(p))
+		p++;
+	if (p == end || !(sdp = shm_block(w->core->shm, p->response)))
+		return;
+	p->flags &= (uint16_t)~TXN_HELD;
+	if (w->call.phase >= CALL_ENDING)
+		server_answer(w, p, 200, STR_NONE, STR_NONE);
+	else
+		offered(w, p, str_make(sdp, p->response_bytes));
+	reliable_advance(w);
 }
 
 /* The gateway took the caller's offer: both sides know where they are. */
 static void carried(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *request, const struct sip_msg *m)
 {
 	txn_set_target(w, c, txn_refreshed(w, c, m));
+	session_agreed(w, c, m);
 	leg_keep_sdp(w, LEG_A, m);
 	leg_keep_sdp(w, LEG_B, request);
 	if (!f)
@@ -163,7 +216,7 @@ static void carried(struct work *w, struct txn *c, struct fork *f, const struct 
 
 void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
 {
-	struct fork *f = c->fork && c->fork <= w->call.nforks ? &w->call.fork[c->fork - 1] : NULL;
+	struct fork *f = fork_at(&w->call, c);
 	const char *bytes = c->request ? shm_block(w->core->shm, c->request) : NULL;
 	struct txn *p = call_txn_by_id(&w->call, c->peer);
 	struct sip_fault why;
@@ -177,7 +230,7 @@ void offer_answered(struct work *w, struct txn *c, const struct sip_msg *m)
 		server_answer_body(w, p, 200, STR_NONE, SDP_TYPE, sdp_of(m));
 	} else if (p && p->state == TXN_TRYING) {
 		answer_known(w, p, STR_NONE, sdp_of(&request), known_of_callee(w, f));
-		caller_moved(w, &request, f);
+		caller_moved(w, sdp_of(&request), f);
 	}
 	reliable_advance(w);
 }
@@ -222,7 +275,7 @@ bool offer_in_update(struct work *w, const struct sip_msg *m, struct txn *s)
 	known = s->leg == LEG_A ? known_of_callee(w, f) : f->answer ? text_of(w, f->answer, f->answer_bytes) : leg_sdp(w, LEG_B);
 	answer_known(w, s, str_make(text, lines.n), sdp_of(m), known);
 	if (s->leg == LEG_A) {
-		caller_moved(w, m, f);
+		caller_moved(w, sdp_of(m), f);
 	} else {
 		note_sdp(w, f, m);
 		f->flags |= FORK_TELL_A;
@@ -261,6 +314,8 @@ void offer_shape_2xx(struct work *w, struct fork *f, const struct sip_msg *m, st
 	if (c->flags & CALL_REL_THROUGH)
 		return;
 	known = leg_sdp(w, LEG_A);
+	if (!f && c->rel & REL_USED_B && !sdp.n)
+		refresh_ask(w, LEG_B); /* an early dialog that found no place: what it said is not known for certain */
 	if (f && f->flags & FORK_TOLD) {
 		if (!sdp.n)
 			return;

@@ -11,7 +11,7 @@ enum {
 
 bool refresh_must_wait(const struct call *c)
 {
-	if (c->phase != CALL_ESTABLISHED || c->held)
+	if (c->phase != CALL_ESTABLISHED || c->held || offer_carried(c))
 		return true;
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		const struct txn *t = &c->txn[i];
@@ -38,7 +38,8 @@ static bool refresh_open(const struct call *c, unsigned leg)
 {
 	for (unsigned i = 0; i < c->ntxns; i++) {
 		const struct txn *t = &c->txn[i];
-		if ((t->purpose == TXN_FOR_REFRESH || t->purpose == TXN_FOR_TELL) && t->leg == leg && txn_is_client(t) && txn_active(t))
+		bool own = t->purpose == TXN_FOR_REFRESH || t->purpose == TXN_FOR_TELL || t->purpose == TXN_FOR_ASK;
+		if (own && t->leg == leg && txn_is_client(t) && txn_active(t))
 			return true;
 	}
 	return false;
@@ -92,7 +93,7 @@ void refresh_send(struct work *w, unsigned leg)
 	if (open)
 		return;
 	if (tell) {
-		send_own(w, leg, SIP_INVITE, TXN_FOR_TELL, body);
+		send_own(w, leg, SIP_INVITE, l->session.flags & SESSION_ASK ? TXN_FOR_ASK : TXN_FOR_TELL, body);
 		return;
 	}
 	shm_count(w->core->self, CNT_refreshes_sent);
@@ -109,13 +110,19 @@ void refresh_tell(struct work *w, unsigned leg)
 	session_again(w, leg, 1);
 }
 
+void refresh_ask(struct work *w, unsigned leg)
+{
+	refresh_tell(w, leg);
+	w->call.leg[leg].session.flags |= SESSION_ASK;
+}
+
 /* An answer that differs from what the other leg knows is told to it, once (RFC 3264 §8); not where that leg has an offer of its own waiting. */
 static void tell_other(struct work *w, const struct txn *c, const struct sip_msg *m)
 {
 	unsigned other = c->leg == LEG_A ? LEG_B : LEG_A;
 	struct str known = leg_sdp(w, other), sdp = sdp_of(m);
 
-	if (!sdp.n || !known.n || c->purpose != TXN_FOR_REFRESH || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
+	if (!sdp.n || !known.n || c->purpose == TXN_FOR_TELL || c->method != SIP_INVITE || w->call.phase != CALL_ESTABLISHED || w->call.held)
 		return;
 	if (sdp_same(known, sdp))
 		return;
@@ -153,7 +160,7 @@ static void refused(struct work *w, struct txn *c, const struct sip_msg *m, shm_
 	if (session_retry(w, c, request, bytes, m))
 		return;
 	if (m->status != 491)
-		s->flags &= (uint8_t)~SESSION_TELL;
+		s->flags &= (uint8_t)~SESSION_NEWS;
 	if (update) {
 		s->flags |= SESSION_NO_UPDATE;
 		session_again(w, leg, 1); /* by re-INVITE, as soon as no offer is open */
@@ -173,7 +180,7 @@ static void accepted(struct work *w, struct txn *c, const struct sip_msg *m)
 		w->call.refreshes++;
 		shm_count(w->core->self, CNT_refreshes_answered);
 	}
-	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_TELL;
+	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_NEWS;
 	leg_learn(&w->call.leg[c->leg], m);
 	session_agreed(w, c, m);
 	tell_other(w, c, m);
@@ -197,7 +204,8 @@ void refresh_response(struct work *w, struct txn *c, const struct sip_msg *m, bo
 		client_ack_refusal(w, c, sip_value(m, SIP_H_TO));
 	if (m->status < 200 && invite && c->state == TXN_PROCEEDING) {
 		reliable_reinvite(w, c, m);
-		c->expire_ms = w->core->now_ms + txn_give_up_ms(leg_params(w, c->leg), c->t1_ms);
+		if (!(c->flags & TXN_CANCELED))
+			c->expire_ms = w->core->now_ms + txn_give_up_ms(leg_params(w, c->leg), c->t1_ms);
 	}
 	if (m->status < 200 || (a != TXN_DO_PASS && a != TXN_DO_ACK_PASS))
 		return;
@@ -230,7 +238,7 @@ void refresh_failed(struct work *w, struct txn *c)
 		if (w->call.leg[c->leg].session.next_ms == SHM_NEVER)
 			session_again(w, c->leg, 0);
 	}
-	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_TELL;
+	w->call.leg[c->leg].session.flags &= (uint8_t)~SESSION_NEWS;
 	if (c->method == SIP_INVITE)
 		indialog_release(w, false);
 }

@@ -58,9 +58,8 @@ static bool next_hop(const struct core *core, const struct sip_msg *m, struct st
 
 	if (route.n && !sip_nameaddr_parse(&na, route))
 		text = na.uri;
-	if (sip_uri_parse(&uri, text) || addr_parse_ip(to, uri.host))
+	if (sip_uri_parse(&uri, text) || sip_uri_target(&uri, to))
 		return false;
-	to->port = uri.port ? uri.port : SIP_PORT;
 	return route_known_source(core->route, to);
 }
 
@@ -82,16 +81,18 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 	uint16_t list[CANDIDATES];
 	char user[CALL_USER_MAX], sent[CALL_USER_MAX + CONF_PREFIX];
 	struct str dialed = STR_NONE;
-	unsigned n;
+	unsigned n, i = 0;
 
 	sip_uri_user(&m->request_uri, user, sizeof user, &dialed);
 	n = route_candidates(w->core->route, dialed, w->call.seed, list, CANDIDATES);
-	if (!n)
+	while (i < n && !route_can_dial(w->core->route, list[i], dialed))
+		i++;
+	if (i == n)
 		return 404;
-	gw = route_gateway(w->core->route, list[0]);
-	w->call.leg[LEG_B].gateway = list[0];
+	gw = route_gateway(w->core->route, list[i]);
+	w->call.leg[LEG_B].gateway = list[i];
 	number = OUT(sent, sizeof sent);
-	if (dialed.n && !route_number(w->core->route, list[0], dialed, &number) && !number.overflow)
+	if (dialed.n && !route_number(w->core->route, list[i], dialed, &number))
 		dialed = out_done(&number);
 	*to = gw->addr;
 	*listen = gw->listen;
@@ -101,7 +102,7 @@ static unsigned by_number(struct work *w, const struct sip_msg *m, struct texts 
 		out_lit(&o, "@");
 	}
 	addr_print(&o, &gw->addr);
-	out_str(&o, m->request_uri.params);
+	sip_uri_put_params(&o, &m->request_uri);
 	if (!o.overflow)
 		sip_edit_replace(&x->edit, m->uri, out_done(&o));
 	return 0;

@@ -6,117 +6,27 @@
 
 enum { RSEQ_SPAN = 0x7fff0000 }; /* RFC 3262 §3: starts at random between 1 and 2^31 - 1; some room above */
 
-/* ------------------------------------------------------------------------------------------ the modes of the two legs */
-
-static bool acts(enum params_100rel mode)
-{
-	return mode == PARAMS_100REL_SUPPORTED || mode == PARAMS_100REL_REQUIRED || mode == PARAMS_100REL_PASSTHROUGH;
-}
-
-unsigned reliable_refusal(const struct params *p, const struct sip_msg *m, struct out *lines)
-{
-	bool required = sip_has_token(m, SIP_H_REQUIRE, STR("100rel"));
-
-	if (p->rel100 == PARAMS_100REL_OFF && required) {
-		out_lit(lines, "Unsupported: 100rel\r\nWarning: 399 velador \"100rel is off for this caller\"\r\n");
-		return 420;
-	}
-	if (p->rel100 == PARAMS_100REL_REQUIRED && !required && !sip_has_token(m, SIP_H_SUPPORTED, STR("100rel"))) {
-		out_lit(lines, "Require: 100rel\r\nWarning: 399 velador \"This caller must support 100rel\"\r\n");
-		return 421;
-	}
-	return 0;
-}
-
-void reliable_begin(struct work *w, const struct sip_msg *m)
-{
-	bool required = sip_has_token(m, SIP_H_REQUIRE, STR("100rel"));
-
-	if (required)
-		w->call.flags |= CALL_A_MUST;
-	if (required || sip_has_token(m, SIP_H_SUPPORTED, STR("100rel")))
-		w->call.flags |= CALL_A_CAN;
-	if (!has_sdp(m))
-		w->call.flags |= CALL_OFFERLESS;
-}
-
-/* Whether an attempt at this gateway can satisfy both legs; settles how each of them works. */
-bool reliable_attempt(struct work *w, const struct params *gateway)
-{
-	enum params_100rel a = leg_params(w, LEG_A)->rel100, b = gateway->rel100;
-	struct call *c = &w->call;
-
-	c->flags &= (uint16_t)~(CALL_REL_A | CALL_REL_B | CALL_REL_THROUGH);
-	if (a == PARAMS_100REL_PASSTHROUGH && b == PARAMS_100REL_PASSTHROUGH) {
-		c->flags |= CALL_REL_THROUGH;
-		reliable_close(w); /* what another gateway's attempt left open is sent no more */
-		return true;
-	}
-	if (acts(a) && c->flags & CALL_A_CAN)
-		c->flags |= CALL_REL_A;
-	/* An offer that comes in a reliable response needs a caller whose PRACK can answer it. */
-	if (c->flags & CALL_OFFERLESS && !(c->flags & CALL_REL_A))
-		return b != PARAMS_100REL_REQUIRED;
-	if (acts(b))
-		c->flags |= CALL_REL_B;
-	return true;
-}
-
-struct str reliable_unfit(const struct call *c, const struct sip_msg *m)
-{
-	if (c->flags & CALL_REL_THROUGH)
-		return STR_NONE;
-	if (m->status == 420 && c->flags & CALL_REL_B && sip_has_token(m, SIP_H_UNSUPPORTED, STR("100rel")))
-		return STR("Warning: 399 velador \"100rel is required for the gateway, which does not support it\"\r\n");
-	if (m->status == 421 && !(c->flags & CALL_REL_B) && sip_has_token(m, SIP_H_REQUIRE, STR("100rel")))
-		return STR("Warning: 399 velador \"The gateway requires 100rel, which is off for it or for this call\"\r\n");
-	return STR_NONE;
-}
-
-/* Our option tags in the INVITE to the gateway. */
-void reliable_ask(const struct work *w, struct out *lines)
-{
-	if (!(w->call.flags & CALL_REL_B))
-		return;
-	out_str(lines, leg_params(w, LEG_B)->rel100 == PARAMS_100REL_REQUIRED ? STR("Require: 100rel\r\n") : STR("Supported: 100rel\r\n"));
-}
-
-/* Nothing of one leg's reliability leaks to the other; Allow names PRACK where we speak it, and nowhere else. */
-void reliable_strip(const struct work *w, struct sip_edit *e, unsigned to, struct out *lines)
-{
-	bool ours = w->call.flags & (to == LEG_A ? CALL_REL_A : CALL_REL_B);
-
-	if (w->call.flags & CALL_REL_THROUGH)
-		return;
-	sip_edit_drop_token(e, SIP_H_SUPPORTED, STR("100rel"));
-	sip_edit_drop_token(e, SIP_H_REQUIRE, STR("100rel"));
-	sip_edit_drop_token(e, SIP_H_UNSUPPORTED, STR("100rel"));
-	sip_edit_drop_all(e, SIP_H_RSEQ);
-	sip_edit_drop_all(e, SIP_H_RACK);
-	if (!sip_first(e->m, SIP_H_ALLOW))
-		return;
-	if (!ours)
-		sip_edit_drop_token(e, SIP_H_ALLOW, STR("PRACK"));
-	else if (!sip_has_token(e->m, SIP_H_ALLOW, STR("PRACK")))
-		out_lit(lines, "Allow: PRACK\r\n");
-}
-
 /* ------------------------------------------------------------------------------------------ the gateway's leg: we acknowledge */
 
-static void prack(struct work *w, const struct txn *c, unsigned fork, uint32_t rseq, struct str body, struct str type)
+static struct txn *new_prack(struct work *w, const struct txn *c)
+{
+	struct txn *t = call_txn_new(w, true, SIP_PRACK, c->leg);
+
+	if (!t)
+		w->full = true;
+	else
+		t->purpose = TXN_FOR_PRACK;
+	return t;
+}
+
+/* For INVITE c, in the dialog that t names. */
+static void send_prack(struct work *w, const struct txn *c, struct txn *t, uint32_t rseq, struct str body, struct str type)
 {
 	char buf[CALL_MESSAGE_MAX], text[64];
 	struct out lines = OUT(text, sizeof text);
-	struct txn *t;
 	struct addr to;
 	size_t n;
 
-	if (!(t = call_txn_new(w, true, SIP_PRACK, c->leg))) {
-		w->full = true;
-		return;
-	}
-	t->purpose = TXN_FOR_PRACK;
-	t->fork = (uint8_t)fork;
 	t->cseq = leg_cseq(&w->call.leg[c->leg], 1);
 	out_lit(&lines, "RAck: ");
 	out_u64(&lines, rseq);
@@ -131,17 +41,50 @@ static void prack(struct work *w, const struct txn *c, unsigned fork, uint32_t r
 	shm_count(w->core->self, CNT_pracks_sent);
 }
 
+static void prack(struct work *w, const struct txn *c, unsigned fork, uint32_t rseq, struct str body, struct str type)
+{
+	struct txn *t = new_prack(w, c);
+
+	if (!t)
+		return;
+	t->fork = (uint8_t)fork;
+	send_prack(w, c, t, rseq, body, type);
+}
+
 bool reliable_came(const struct sip_msg *m, uint32_t *rseq)
 {
 	return m->status > 100 && m->status < 200 && sip_has_token(m, SIP_H_REQUIRE, STR("100rel")) &&
 	       !sip_number_parse(sip_value(m, SIP_H_RSEQ), UINT32_MAX, rseq) && *rseq;
 }
 
+/* One of an early dialog that found no place: acknowledged from what it says itself, known again by its PRACK alone. An offer is left to its sender's resends: the
+ * caller's answer would not find the way back. Returns whether it is new. */
+static bool accept_unplaced(struct work *w, struct txn *c, const struct sip_msg *m, uint32_t rseq)
+{
+	struct str part[2] = { m->to_tag, str_make((const char *)&rseq, sizeof rseq) };
+	uint64_t key = siphash_strs(shm_key_index(w->core->shm), part, 2);
+	bool drop = w->call.flags & CALL_OFFERLESS && has_sdp(m);
+	struct txn *t;
+
+	for (unsigned i = 0; i < w->call.ntxns; i++)
+		drop |= w->call.txn[i].purpose == TXN_FOR_PRACK && w->call.txn[i].key == key;
+	shm_count(w->core->self, drop ? CNT_reliable_dropped : CNT_reliable_unplaced);
+	if (drop || !(t = new_prack(w, c)))
+		return false;
+	t->key = key;
+	t->target = dialog_of_response(w, m);
+	t->remote = w->call.leg[c->leg].source;
+	send_prack(w, c, t, rseq, STR_NONE, STR_NONE);
+	t->target = 0;
+	w->call.rel |= REL_USED_B;
+	return true;
+}
+
 /* RFC 3262 §4: in order for each To tag; a repeat or one out of order is not acknowledged and goes no further. Nor is one that finds no place in the caller's
  * queue (the last is kept for the 2xx): the gateway sends it again. Returns whether it counts. */
 bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct sip_msg *m, uint32_t rseq)
 {
-	if (!f || (f->rseq_theirs && rseq != f->rseq_theirs + 1)) {
+	if (f && f->rseq_theirs && rseq != f->rseq_theirs + 1) {
 		shm_count(w->core->self, CNT_reliable_dropped);
 		return false;
 	}
@@ -149,6 +92,8 @@ bool reliable_accept(struct work *w, struct txn *c, struct fork *f, const struct
 		shm_count(w->core->self, CNT_reliable_postponed);
 		return false;
 	}
+	if (!f)
+		return accept_unplaced(w, c, m, rseq);
 	f->rseq_theirs = rseq;
 	w->call.rel |= REL_USED_B;
 	offer_note(w, f, m, true);

@@ -209,7 +209,7 @@ int rewrite_request(struct work *w, const struct sip_msg *m, unsigned to, struct
 	return write_request(&x, &lines, buf, cap, n);
 }
 
-/* The gateway's number and address; the URI's other parts pass (admit() has seen to its length). */
+/* The gateway's number and address; the URI's other parts pass, but for what led to us (admit() has seen to its length). */
 static struct str gateway_uri(struct work *w, const struct sip_msg *m, const struct route_gateway *gw, char *buf, size_t cap)
 {
 	const struct sip_uri *uri = &m->request_uri;
@@ -220,14 +220,13 @@ static struct str gateway_uri(struct work *w, const struct sip_msg *m, const str
 	out_lit(&o, "sip:");
 	if (dialed.n) {
 		if (route_number(w->core->route, w->call.leg[LEG_B].gateway, dialed, &user))
-			out_str(&o, dialed);
-		else
-			out_str(&o, out_done(&user));
+			return STR_NONE;
+		out_str(&o, out_done(&user));
 		out_lit(&o, "@");
 	}
 	addr_print(&o, &gw->addr);
-	if (uri->is_sip || uri->is_sips)
-		out_str(&o, uri->params);
+	if (uri->is_sip)
+		sip_uri_put_params(&o, uri);
 	return o.overflow ? STR_NONE : out_done(&o);
 }
 

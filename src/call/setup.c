@@ -208,17 +208,31 @@ static bool can_offer(struct work *w, unsigned gateway, bool *unfit)
 	return false;
 }
 
-/* The next untried gateway with room; CALL_NO_GATEWAY. *any: there is a route at all; *unfit: one was passed over for its 100rel. */
+/* A number that `strip` leaves nothing of is not sent on as it was dialed: it may mean something else there. */
+static bool can_dial(const struct work *w, unsigned gateway, struct str dialed)
+{
+	bool can = route_can_dial(w->core->route, gateway, dialed);
+
+	if (!can)
+		shm_count(w->core->self, CNT_numbers_too_short);
+	return can;
+}
+
+/* The next untried gateway with room; CALL_NO_GATEWAY. *any: there is a route at all for that number; *unfit: one was passed over for its 100rel. */
 static unsigned choose(struct work *w, bool *any, bool *unfit)
 {
 	struct str dialed = strings_get(w->core->shm, w->call.leg[LEG_A].dialog, DIALOG_DIALED);
 	uint16_t list[CANDIDATES];
 	unsigned n = route_candidates(w->core->route, dialed, w->call.seed, list, CANDIDATES);
 
-	*any = n > 0 || route_has_match(w->core->route, dialed);
-	for (unsigned i = 0; i < n && w->call.ntried < CALL_TRIED; i++)
+	*any = !n && route_has_match(w->core->route, dialed);
+	for (unsigned i = 0; i < n && w->call.ntried < CALL_TRIED; i++) {
+		if (!can_dial(w, list[i], dialed))
+			continue;
+		*any = true;
 		if (!was_tried(&w->call, list[i]) && route_has_room(w->core->route, list[i]) && can_offer(w, list[i], unfit))
 			return list[i];
+	}
 	return CALL_NO_GATEWAY;
 }
 

@@ -48,6 +48,7 @@ enum {
 	CALL_EARLY_MEDIA = 4,   /* a provisional response bore a description: no failover any more */
 	CALL_ALL_503 = 8,       /* every gateway so far refused with 503 */
 	CALL_OWN_ID = 16,       /* leg B has a Call-ID of its own */
+	CALL_SUBSCRIBED = 32,   /* a REFER or SUBSCRIBE was accepted in the dialog: its NOTIFYs may come after the BYE (RFC 5057 §2.1.2) */
 	CALL_A_CAN = 64,        /* the caller's INVITE said 100rel */
 	CALL_A_MUST = 128,      /* in Require */
 	CALL_OFFERLESS = 256,   /* the caller's INVITE had no description */
@@ -71,6 +72,8 @@ enum {
 	SESSION_GRACE = 2,     /* expired; timeout_early_hangup is running */
 	SESSION_SPREAD = 4,    /* the timer process was away: one refresh is tried before it expires */
 	SESSION_TELL = 8,      /* the leg does not know the description in `sdp` yet: its next refresh is a re-INVITE, and at once */
+	SESSION_ASK = 16,      /* and what it answers is told to the other leg */
+	SESSION_NEWS = SESSION_TELL | SESSION_ASK,
 };
 struct session {
 	uint32_t interval_ms;   /* 0 = no timer on this leg */

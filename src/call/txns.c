@@ -29,10 +29,12 @@ uint16_t call_next_id(struct call *c)
 	return c->next_id++;
 }
 
-/* An INVITE whose 2xx still waits for the other side's ACK. */
+/* An INVITE whose 2xx still waits for the other side's ACK, or may come although nobody waits for it. */
 static bool lacks_ack(const struct txn *t)
 {
-	return t->machine == TXN_ICT && t->state == TXN_ACCEPTED && !(t->flags & TXN_ACK_KEPT);
+	if (t->machine != TXN_ICT)
+		return false;
+	return t->state == TXN_ABANDONED ? !(t->flags & TXN_INITIAL) : t->state == TXN_ACCEPTED && !(t->flags & TXN_ACK_KEPT);
 }
 
 /* Where all are taken, one that only absorbs repeats makes room. Nothing is lost with a client's that is no INVITE: a late response is dropped anyway. With the others
@@ -405,11 +407,22 @@ void client_ack_again(struct work *w, struct txn *t)
 		work_send(w, t->response, t->response_bytes, t->listen, &t->remote);
 }
 
-/* Why an INVITE of ours is canceled, where nobody said it with that very CANCEL. */
+static void keep_reason(struct work *w, struct txn *t, struct str lines)
+{
+	if (!lines.n || t->response)
+		return;
+	t->response = work_keep(w, lines.p, lines.n);
+	t->response_bytes = (uint32_t)lines.n;
+}
+
+/* Why an INVITE of ours is canceled, where nobody says it now. */
 static struct str cancel_reason(const struct work *w, const struct txn *t)
 {
+	const char *kept = t->response ? shm_block(w->core->shm, t->response) : NULL;
 	bool abandoned = t->flags & TXN_INITIAL && !t->peer;
 
+	if (kept)
+		return str_make(kept, t->response_bytes);
 	return abandoned ? reason_line(CALL_END_NO_ANSWER) : reason_lines(w);
 }
 
@@ -423,12 +436,12 @@ void client_cancel(struct work *w, struct txn *t, struct str lines)
 	if (t->flags & TXN_CANCELED || (t->state != TXN_CALLING && t->state != TXN_PROCEEDING))
 		return;
 	t->flags |= TXN_CANCEL_WANTED;
-	if (t->state == TXN_CALLING)
+	if (t->state == TXN_PROCEEDING) /* RFC 3261 §9.1: without a final answer in 64*T1 it counts as canceled */
+		t->expire_ms = w->core->now_ms + txn_absorb_ms(t->t1_ms);
+	if (t->state == TXN_CALLING || !call_room(w, 1)) {
+		keep_reason(w, t, lines);
 		return;
-	/* RFC 3261 §9.1: without a final answer in 64*T1 the INVITE counts as canceled. */
-	t->expire_ms = w->core->now_ms + txn_absorb_ms(t->t1_ms);
-	if (!call_room(w, 1))
-		return;
+	}
 	t = call_txn_by_id(&w->call, id);
 	sibling(w, t, SIP_CANCEL, STR_NONE, lines.n ? lines : cancel_reason(w, t), &o);
 	if (o.overflow || !(cancel = call_txn_new(w, true, SIP_CANCEL, t->leg))) {
@@ -440,6 +453,15 @@ void client_cancel(struct work *w, struct txn *t, struct str lines)
 	cancel->cseq = t->cseq;
 	cancel->purpose = TXN_FOR_CANCEL;
 	client_start(w, cancel, o.p, o.n, &t->remote, t->listen);
+}
+
+bool client_timer_c(struct work *w, struct txn *t)
+{
+	if (t->machine != TXN_ICT || t->state != TXN_PROCEEDING || t->flags & (TXN_CANCEL_WANTED | TXN_CANCELED))
+		return false;
+	shm_count(w->core->self, CNT_timeouts);
+	client_cancel(w, t, reason_line(CALL_END_NO_ANSWER));
+	return true;
 }
 
 void client_abandon(struct txn *t)

@@ -102,14 +102,27 @@ static bool is_escape(struct str s)
 	return s.n >= 3 && s.p[0] == '%';
 }
 
+static struct str stripped(const struct route_gateway *g, struct str dialed)
+{
+	for (uint32_t i = 0; i < g->conf->strip && dialed.n; i++)
+		dialed = str_from(dialed, is_escape(dialed) ? 3 : 1);
+	return dialed;
+}
+
+bool route_can_dial(const struct route *route, unsigned gateway, struct str dialed)
+{
+	const struct route_gateway *g = route_gateway(route, gateway);
+
+	return g && (!dialed.n || g->conf->add[0] || stripped(g, dialed).n);
+}
+
 int route_number(const struct route *route, unsigned gateway, struct str dialed, struct out *number)
 {
 	const struct route_gateway *g = route_gateway(route, gateway);
 
 	if (!g)
 		return ERR_NOTFOUND;
-	for (uint32_t i = 0; i < g->conf->strip && dialed.n; i++)
-		dialed = str_from(dialed, is_escape(dialed) ? 3 : 1);
+	dialed = stripped(g, dialed);
 	if (!dialed.n && !g->conf->add[0])
 		return ERR_SYNTAX;
 	out_str(number, str_of(g->conf->add));

@@ -67,6 +67,9 @@ bool route_has_own_ids(const struct route *route);
 /* Whether the gateway is below its max_calls (false for one no longer configured). */
 bool route_has_room(const struct route *route, unsigned gateway);
 
+/* Whether anything would be left of a number there, after `strip` and `add`; true for an INVITE that names none. A gateway that cannot is passed over. */
+bool route_can_dial(const struct route *route, unsigned gateway, struct str dialed);
+
 /* Writes the number as this gateway wants it: `strip` characters off the front, `add` before. Returns 0; ERR_SPACE; ERR_SYNTAX where nothing
  * would be left; ERR_NOTFOUND. An escape (%23) counts as one character. */
 int route_number(const struct route *route, unsigned gateway, struct str dialed, struct out *number);

@@ -123,15 +123,6 @@ void sip_response_head(struct out *o, const struct sip_msg *req, unsigned status
 		put_all(o, req, SIP_H_TIMESTAMP);
 }
 
-static bool unicast(const struct addr *a)
-{
-	static const uint8_t broadcast[4] = { 255, 255, 255, 255 };
-
-	if (a->family == 6)
-		return a->ip[0] != 0xff;
-	return (a->ip[0] & 0xf0) != 0xe0 && memcmp(a->ip, broadcast, sizeof broadcast) != 0;
-}
-
 int sip_response_target(const struct sip_via *top, const struct addr *source, struct addr *to)
 {
 	uint16_t port = top->port ? top->port : 5060;
@@ -140,7 +131,7 @@ int sip_response_target(const struct sip_via *top, const struct addr *source, st
 	if (source->transport == ADDR_UDP && top->maddr.n) {
 		if (addr_parse_ip(&target, top->maddr))
 			return ERR_SYNTAX;
-		if (!unicast(&target) || target.family != source->family)
+		if (!addr_is_unicast(&target) || target.family != source->family)
 			return ERR_DENIED;
 		target.transport = source->transport;
 		target.scope = source->scope;

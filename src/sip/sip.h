@@ -174,6 +174,11 @@ int sip_uri_parse(struct sip_uri *uri, struct str text);
 /* The number or name to route by: user part without escapes that need none; a tel: number, and the user part
  * of a SIP URI with user=phone, without parameters and visual separators. "%00" stays as it is written. Written into buf. Returns its length in out, ERR_SPACE, ERR_SYNTAX. */
 int sip_uri_user(const struct sip_uri *uri, char *buf, size_t cap, struct str *user);
+/* Where a request to this URI goes, as far as it says so itself: the IP address of maddr, else of the host (RFC 3261 §19.1.1, RFC 3263 §4), and the port.
+ * Returns 0; ERR_SYNTAX where it is no SIP URI or names no IP address; ERR_DENIED where that is a multicast or broadcast address. */
+int sip_uri_target(const struct sip_uri *uri, struct addr *to);
+/* Writes the parameters that still hold where a proxy puts another host into the URI: all but maddr, ttl and transport (RFC 3261 §16.5). */
+void sip_uri_put_params(struct out *o, const struct sip_uri *uri);
 /* Compares as RFC 3261 §19.1.4. */
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
 

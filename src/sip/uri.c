@@ -2,6 +2,8 @@
 /* SIP and SIPS URIs (RFC 3261 §19.1), tel URIs (RFC 3966), and any other by its scheme. */
 #include "sip/grammar.h"
 
+enum { SIP_PORT = 5060 };
+
 static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -118,6 +120,32 @@ int sip_uri_parse(struct sip_uri *uri, struct str text)
 		return ERR_SYNTAX;
 	*uri = found;
 	return 0;
+}
+
+int sip_uri_target(const struct sip_uri *uri, struct addr *to)
+{
+	struct str host = uri->host, maddr;
+	struct addr a;
+
+	if (sip_param(uri->params, STR("maddr"), &maddr))
+		host = maddr;
+	if (!uri->is_sip || addr_parse_ip(&a, host))
+		return ERR_SYNTAX;
+	if (!addr_is_unicast(&a))
+		return ERR_DENIED;
+	a.port = uri->port ? uri->port : SIP_PORT;
+	*to = a;
+	return 0;
+}
+
+void sip_uri_put_params(struct out *o, const struct sip_uri *uri)
+{
+	struct str rest = uri->params;
+	struct sip_one_param one;
+
+	while (sip_param_next(&rest, &one) == 0)
+		if (!str_ieq(one.name, STR("maddr")) && !str_ieq(one.name, STR("ttl")) && !str_ieq(one.name, STR("transport")))
+			out_str(o, one.all);
 }
 
 /* visual-separator, RFC 3966 §5.1.1 */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/inject.h"
 #include "txn/txn.h"
 
 enum { ABSORB_MIN_MS = 32000, STAGES_AUTO = 10, RESPONSE_STAGES = 64, LAG_MAX_MS = 250 };
@@ -37,7 +38,7 @@ const char *txn_event_name(enum txn_event ev)
 const char *txn_state_name(enum txn_state s)
 {
 	static const char *const name[TXN_STATE_COUNT] = {
-		"terminated", "calling", "trying", "proceeding", "completed", "confirmed", "accepted", "acked",
+		"terminated", "calling", "trying", "proceeding", "completed", "confirmed", "accepted", "acked", "abandoned",
 	};
 	return name[s];
 }
@@ -114,6 +115,7 @@ static void enter(struct txn *t, const struct params *p, uint64_t now_ms)
 		break;
 	case TXN_CONFIRMED:
 	case TXN_ACKED:
+	case TXN_ABANDONED:
 		t->expire_ms = now_ms + txn_absorb_ms(t->t1_ms);
 		break;
 	default:
@@ -158,7 +160,7 @@ enum txn_action txn_event(struct txn *t, enum txn_event ev, const struct params 
 {
 	const struct row *row = &table[t->machine][t->state][ev];
 
-	if (row->action == TXN_DO_UNLISTED)
+	if (row->action == TXN_DO_UNLISTED || INJECT_FAULT("txn.unlisted"))
 		return TXN_DO_UNLISTED;
 	if (row->next != t->state) {
 		t->state = row->next;

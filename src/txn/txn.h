@@ -12,6 +12,7 @@
 enum txn_machine { TXN_ICT = 1, TXN_NICT, TXN_IST, TXN_NIST };
 enum txn_state {
 	TXN_TERMINATED = 0, TXN_CALLING, TXN_TRYING, TXN_PROCEEDING, TXN_COMPLETED, TXN_CONFIRMED, TXN_ACCEPTED, TXN_ACKED,
+	TXN_ABANDONED,
 	TXN_STATE_COUNT
 };
 enum txn_event {
@@ -31,6 +32,7 @@ enum txn_purpose {
 	TXN_FOR_STRAY,     /* our BYE to a fork that answered second */
 	TXN_FOR_REFRESH,   /* our UPDATE or re-INVITE that keeps a session alive (RFC 4028 §10) */
 	TXN_FOR_TELL,      /* our re-INVITE that tells a leg of the other's new description */
+	TXN_FOR_ASK,       /* the same, and its answer is told to the other leg */
 	TXN_FOR_PRACK,     /* our PRACK (RFC 3262 §4) */
 	TXN_FOR_OFFER,     /* our UPDATE that carries an offer which came in a PRACK */
 };
@@ -44,7 +46,7 @@ enum {
 	TXN_ACK_KEPT = 32,      /* `response` holds the ACK that answers each repeat */
 	TXN_RESENT = 64,        /* was sent again: no T1 sample (Karn) */
 	TXN_RETRIED = 256,      /* client: sent again after a 422 (RFC 4028 §7.3) */
-	TXN_HELD = 512,         /* server: waits until our own re-INVITE on the other leg is answered */
+	TXN_HELD = 512,         /* server: waits until our own re-INVITE or PRACK on the other leg is answered; `response` of a PRACK holds its offer */
 	TXN_RELIABLE = 1024,    /* server: its provisional response waits for PRACK (RFC 3262 §3) */
 };
 
@@ -74,12 +76,13 @@ struct txn {
 	uint16_t listen;        /* our listening address */
 	uint16_t t1_ms;         /* T1 in force when it started */
 	uint32_t cseq;          /* number on this leg */
-	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches; client, re-INVITE: last RSeq acknowledged */
+	uint64_t key;           /* server: hash of what RFC 3261 §17.2.3 matches; client, re-INVITE: last RSeq acknowledged; PRACK without
+	                         * fork: hash of tag and RSeq */
 	uint64_t sent_ms;       /* first sent or received */
 	uint64_t resend_ms;     /* when the next resend is due, SHM_NEVER = none */
 	uint64_t expire_ms;     /* when the state's last timer fires, SHM_NEVER = none */
 	shm_ref request;        /* client: the bytes sent; server: the head of every response (a 100) */
-	shm_ref response;       /* server: the last response sent; client: the ACK kept */
+	shm_ref response;       /* server: the last response sent; client: the ACK kept, until then the Reason lines of a CANCEL that waits */
 	shm_ref target;         /* server: the dialog with the target that this request sets once it succeeds; client: its dialog where that is
 	                         * none of the call's; 0 = none */
 	uint32_t request_bytes;

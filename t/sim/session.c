@@ -6,7 +6,7 @@
 enum {
 	EAGER_MS = 32000,            /* RFC 4028 §10 */
 	LATE_MS = 45000,             /* a refresh of ours may be so late: resends, glare, an offer that is open */
-	EARLY_MS = 20000,            /* and so early: what it counts from may have been resent */
+	EARLY_MS = 20000,            /* and so early: what it counts from may have been resent; where a re-INVITE rang, earlier */
 	T1_MAX_MS = 4000, LAG_MS = 60000,
 	NEVER_AGAIN_MS = 60000,      /* after 405 or 501 no UPDATE of ours comes any more */
 	EAGER_LEAST_S = 90, EAGER_LOSSY_S = 180, /* two losses at each step, T1 at its largest: that takes its time */
@@ -130,8 +130,8 @@ void ua_session_put_answer(struct ua *ua, const struct sip_msg *m, struct out *o
 	char refresher;
 
 	read_wish(m, &interval_s, &min_s, &refresher);
-	if (m->method == SIP_UPDATE && (ua->state == UA_SETUP || (ua->state == UA_ANSWERED && !interval_s)))
-		return; /* before the call stands no UPDATE takes its session away */
+	if (m->method == SIP_UPDATE && ua->state == UA_SETUP)
+		return; /* before it answers there is no session */
 	if (!se->supports || !interval_s) {
 		se->interval_s = 0;
 	} else {
@@ -197,16 +197,15 @@ void ua_session_asked(struct ua *ua, const struct sip_msg *m, uint64_t sent_ms)
 	uint32_t interval_s, min_s;
 	char refresher;
 
-	if (m->method == SIP_UPDATE && m->body.n)
-		return; /* carries an offer that came by PRACK */
-	s->stats->refreshes++;
+	if (m->method != SIP_UPDATE || !m->body.n) /* else it carries an offer that came by PRACK */
+		s->stats->refreshes++;
 	read_wish(m, &interval_s, &min_s, &refresher);
 	if (!says_timer(m) || !interval_s)
 		sim_fail(s, "call %u: a refresh to its %s without a session", ua->call->number, side);
 	else if (se->interval_s && refresher && (refresher == 's') != se->ours)
 		sim_fail(s, "call %u: a refresh to its %s turns the roles round", ua->call->number, side);
 	else if (m->method == SIP_UPDATE && !m->body.n && se->interval_s && !se->ours && se->confirmed_ms &&
-		 !se->min_s && sent_ms > se->confirmed_ms && sent_ms + EARLY_MS < se->confirmed_ms + our_wait_ms(ua, T1_MAX_MS) * 9 / 10)
+		 !se->min_s && !(ua->call->excuse & EXCUSE_BUSY) && sent_ms > se->confirmed_ms && sent_ms + EARLY_MS < se->confirmed_ms + our_wait_ms(ua, T1_MAX_MS) * 9 / 10)
 		sim_fail(s, "call %u: a refresh to its %s after %llu ms", ua->call->number, side, (unsigned long long)(sent_ms - se->confirmed_ms));
 }
 

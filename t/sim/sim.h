@@ -88,7 +88,7 @@ struct proc {
 enum ua_state { UA_SETUP, UA_ANSWERED, UA_TALKING, UA_OVER, UA_GONE };
 enum ua_act {
 	ACT_NONE, ACT_RING, ACT_EARLY, ACT_ANSWER, ACT_REJECT, ACT_CANCEL, ACT_BYE, ACT_INVITE, ACT_INFO, ACT_UPDATE, ACT_MESSAGE,
-	ACT_OLD_CSEQ, ACT_STRAY, ACT_GONE, ACT_REFRESH, ACT_OVERDUE, ACT_PRACK
+	ACT_OLD_CSEQ, ACT_STRAY, ACT_GONE, ACT_REFRESH, ACT_OVERDUE, ACT_PRACK, ACT_LATE, ACT_REFER, ACT_NOTIFY
 };
 /* Who ends the talk, and how. */
 enum call_ending { END_CALLER, END_CALLEE, END_BOTH, END_CALLER_GONE, END_CALLEE_GONE, END_BOTH_GONE, END_LIMIT };
@@ -104,6 +104,7 @@ struct ua_txn {
 	bool refresh;                /* client: keeps its session alive */
 	bool wrong;                  /* client: a PRACK for nothing, on purpose */
 	bool offer;                  /* the request bore a description */
+	bool deaf;                   /* server: a re-INVITE that no CANCEL ends; it is answered when nobody waits any more */
 	uint8_t method;
 	uint16_t status;             /* last response sent or received */
 	uint32_t cseq;
@@ -172,6 +173,7 @@ struct ua {
 	bool forked, twin;           /* one end of a fork; the one that does not speak for it */
 	bool mute;                   /* takes requests and answers nothing */
 	bool never_ack;
+	bool referred;               /* was asked to call somebody else: it notifies, after the BYE too */
 	bool late_offer;
 	bool offered;                /* its INVITE bore an offer */
 	bool cancel_wanted, bye_sent;
@@ -369,6 +371,8 @@ struct ua_txn *ua_send_with(struct ua *ua, enum sip_method method, bool offer, c
 /* A request with a CSeq number that was used before. */
 void ua_send_old(struct ua *ua);
 void ua_cancel(struct ua *ua);
+/* The answer to a re-INVITE that it rang for too long. */
+void ua_answer_late(struct ua *ua);
 void ua_answer(struct ua *ua, struct ua_txn *t, unsigned status, bool sdp);
 /* Opens a server transaction. */
 struct ua_txn *ua_take(struct ua *ua, const struct sip_msg *m, const struct packet *packet);

@@ -10,7 +10,7 @@ enum {
 
 static void plan_middle(struct ua *ua, uint32_t talk_ms)
 {
-	static const uint8_t acts[] = { ACT_INFO, ACT_INFO, ACT_INVITE, ACT_INVITE, ACT_UPDATE, ACT_MESSAGE, ACT_OLD_CSEQ, ACT_STRAY };
+	static const uint8_t acts[] = { ACT_INFO, ACT_INFO, ACT_INVITE, ACT_INVITE, ACT_UPDATE, ACT_MESSAGE, ACT_REFER, ACT_OLD_CSEQ, ACT_STRAY };
 	struct rng *r = &ua->call->sim->rng;
 
 	for (unsigned n = rng_below(r, 4); n > 0; n--)
@@ -115,6 +115,7 @@ void talk_unanswered(struct ua *ua, const struct ua_txn *t)
 	const char *side = ua->caller ? "caller" : "callee";
 	unsigned quiet = EXCUSE_GONE | EXCUSE_MUTE | EXCUSE_FULL;
 	bool first = t->method == SIP_INVITE && !ua->peer_tag[0];
+	bool forgotten = t->deaf && t->status >= 300; /* RFC 3261 §9.1: canceled, and long not answered */
 	/* RFC 3261 §13.2.2.4: after 64*T1 no more ends of a fork are awaited. */
 	bool too_late = ua->forked && lost_the_fork(ua) && c->answer_arrived_ms + UA_GIVE_UP_MS < c->sim->now_ms - UA_PATIENCE_MS;
 
@@ -122,7 +123,7 @@ void talk_unanswered(struct ua *ua, const struct ua_txn *t)
 		return;
 	if (t->client && (first ? !(c->excuse & EXCUSE_FULL) : !(c->excuse & (quiet | EXCUSE_SILENT))))
 		sim_fail(c->sim, "call %u: the %s's %.*s got no final answer", c->number, side, STR_FMT(name));
-	else if (!t->client && !too_late && !(c->excuse & (quiet | (t->status < 300 ? EXCUSE_NO_ACK | EXCUSE_NO_PRACK : 0))))
+	else if (!t->client && !too_late && !forgotten && !(c->excuse & (quiet | (t->status < 300 ? EXCUSE_NO_ACK | EXCUSE_NO_PRACK : 0))))
 		sim_fail(c->sim, "call %u: the %s's %u to INVITE got no ACK", c->number, side, t->status);
 	else if (!t->client && ua->state == UA_ANSWERED)
 		unacked(ua);
@@ -238,6 +239,12 @@ void ua_do(struct ua *ua, enum ua_act act)
 	case ACT_GONE: gone(ua); break;
 	case ACT_REFRESH: ua_session_refresh(ua); break;
 	case ACT_OVERDUE: ua_session_overdue(ua); break;
+	case ACT_LATE: ua_answer_late(ua); break;
+	case ACT_REFER: in_dialog(ua, SIP_REFER, false); break;
+	case ACT_NOTIFY: /* after the BYE, too */
+		if (ua->state == UA_TALKING || ua->state == UA_OVER)
+			ua_send_request(ua, SIP_NOTIFY, false);
+		break;
 	case ACT_PRACK: ua_rel_prack(ua); break;
 	case ACT_NONE: break;
 	}

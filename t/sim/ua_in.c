@@ -5,7 +5,11 @@
 /* Who may excuse an ACK without the answer: nobody is left to give one. */
 enum { FAIR_ACK = EXCUSE_CANCEL | EXCUSE_BYE | EXCUSE_GONE | EXCUSE_NO_ACK | EXCUSE_ADMIN | EXCUSE_FULL };
 
-enum { RINGING_MS = 2000 * 1000 }; /* an INVITE without a final answer for so long never gets one */
+enum {
+	RINGING_MS = 2000 * 1000, /* an INVITE without a final answer for so long never gets one */
+	LATEST_MS = 70000,        /* so late comes the answer to a re-INVITE: Timer C, and twice 64*T1 */
+	NOTIFY_MS = 25000,
+};
 
 /* ---- responses */
 
@@ -235,17 +239,20 @@ static bool other_invite(struct ua *ua, const struct ua_txn *t)
 	return false;
 }
 
-/* Of a fork's ends one speaks for the proxy that forked, and only until one has answered (RFC 3261 §16.7). */
+/* Of a fork's ends one speaks for the proxy that forked, and only until one has answered (RFC 3261 §16.7); each for itself of a re-INVITE. */
 static void canceled(struct ua *ua, struct ua_txn *t)
 {
 	struct ua_txn *invite = ua_server(ua, t->branch, SIP_INVITE);
+	bool speaks = !ua->twin || ua->state == UA_TALKING;
 
-	if (!ua->twin)
+	if (speaks)
 		ua_answer(ua, t, invite ? 200 : 481, false);
 	if (!invite || invite->status >= 200)
 		return;
-	if (!ua->twin && !call_answered_elsewhere(ua, t->branch))
+	if (speaks && !invite->deaf && !call_answered_elsewhere(ua, t->branch))
 		ua_answer(ua, invite, 487, false);
+	if (ua->state == UA_TALKING && !ua->session.interval_s)
+		ua->session.confirmed_ms = ua->call->sim->now_ms; /* it answers, so it lives */
 	if (ua->state == UA_SETUP)
 		ua_over(ua);
 }
@@ -261,6 +268,41 @@ static bool offers_cross(struct ua *ua, const struct ua_txn *t)
 	return false;
 }
 
+/* Now and then one rings for a re-INVITE until that is canceled, and may answer all the same when nobody waits any more. */
+static bool ponders(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
+{
+	struct rng *r = &ua->call->sim->rng;
+
+	if (m->method != SIP_INVITE || ua->state != UA_TALKING || !rng_permille(r, 30))
+		return false;
+	ua->call->excuse |= EXCUSE_BUSY;
+	t->deaf = rng_permille(r, 400);
+	if (t->deaf)
+		ua_plan(ua, 1000 + rng_below(r, LATEST_MS), ACT_LATE);
+	ua_answer(ua, t, 180, false);
+	return true;
+}
+
+static void accept_offer(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
+{
+	if (m->body.n || m->method == SIP_INVITE)
+		ua->sdp_version++;
+	ua_learn_sdp(ua, m);
+	ua_answer(ua, t, 200, m->body.n || m->method == SIP_INVITE);
+}
+
+void ua_answer_late(struct ua *ua)
+{
+	struct sip_fault why;
+	struct sip_msg m;
+
+	for (unsigned i = 0; ua->state == UA_TALKING && i < UA_TXNS; i++) {
+		struct ua_txn *t = &ua->txn[i];
+		if (t->used && t->deaf && t->status < 200 && !sip_parse(&m, t->request, t->request_bytes, &why) && !sip_check(&m, &why))
+			accept_offer(ua, t, &m);
+	}
+}
+
 static void in_session(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 {
 	bool glare = m->method == SIP_INVITE ? other_invite(ua, t) : m->body.n && offers_cross(ua, t);
@@ -274,11 +316,8 @@ static void in_session(struct ua *ua, struct ua_txn *t, const struct sip_msg *m)
 		t->end_ms = UINT64_MAX;
 	if (glare) {
 		ua_answer(ua, t, 491, false);
-	} else if (!ua_session_refuses(ua, t, m)) {
-		if (m->body.n || m->method == SIP_INVITE)
-			ua->sdp_version++;
-		ua_learn_sdp(ua, m);
-		ua_answer(ua, t, 200, m->body.n || m->method == SIP_INVITE);
+	} else if (!ua_session_refuses(ua, t, m) && !ponders(ua, t, m)) {
+		accept_offer(ua, t, m);
 	}
 }
 
@@ -297,11 +336,13 @@ static void dialog_request(struct ua *ua, struct ua_txn *t, const struct sip_msg
 		ua_answer(ua, t, 200, false);
 		refuse_open(ua, 487);
 		ua_over(ua);
+		if (ua->referred)
+			ua_plan(ua, rng_below(&ua->call->sim->rng, NOTIFY_MS), ACT_NOTIFY);
 	} else if (ua->mute) {
 		ua->call->excuse |= EXCUSE_MUTE;
 		if (!ua->gone_ms)
 			ua->gone_ms = ua->call->sim->now_ms;
-	} else if (ua->state == UA_OVER) {
+	} else if (ua->state == UA_OVER && m->method != SIP_NOTIFY) {
 		ua_answer(ua, t, 481, false);
 	} else if (late) {
 		ua->call->excuse |= wire_own(ua, t->branch, m->method) ? EXCUSE_BUSY : 0;
@@ -311,6 +352,8 @@ static void dialog_request(struct ua *ua, struct ua_txn *t, const struct sip_msg
 	} else if (m->method == SIP_INVITE || m->method == SIP_UPDATE) {
 		in_session(ua, t, m);
 	} else {
+		if (m->method == SIP_REFER)
+			ua->referred = true;
 		ua_answer(ua, t, 200, false);
 	}
 }
