@@ -34,7 +34,7 @@
 #define SHM_MAGIC 0x31524f44414c4556ull /* "VELADOR1" */
 
 enum {
-	SHM_LAYOUT_VERSION = 1,
+	SHM_LAYOUT_VERSION = 2,
 	SHM_PAGE = 4096,
 	SHM_UNIT = 64,                          /* bytes */
 	SHM_CHUNK_UNITS = 4096,
@@ -192,6 +192,7 @@ struct shm_proc {
 	uint32_t incarnation;
 	uint64_t heartbeat_ms;
 	int64_t used, live;                 /* objects, this process's share (may be negative); sums are exact */
+	uint64_t progress;                  /* pieces of work done, by all incarnations */
 	_Alignas(64) struct shm_intent intent;
 	/* Lists: entry first, then tail; head after the entry is finished with. */
 	_Alignas(64) uint32_t limbo_head, limbo_tail;

@@ -91,11 +91,17 @@ void shm_proc_info(const struct shm *shm, unsigned slot, struct shm_proc_info *i
 	info->incarnation = uatomic_read(&p->incarnation);
 	info->heartbeat_ms = uatomic_read(&p->heartbeat_ms);
 	info->busy = uatomic_read(&p->intent.phase) != SHM_IDLE;
+	info->progress = uatomic_read(&p->progress);
 }
 
 void shm_heartbeat(struct shm_self *self, uint64_t now_ms)
 {
 	uatomic_set(&self->proc->heartbeat_ms, now_ms);
+}
+
+void shm_progress(struct shm_self *self)
+{
+	uatomic_set(&self->proc->progress, self->proc->progress + 1);
 }
 
 void shm_count(struct shm_self *self, enum counter c)

@@ -107,12 +107,15 @@ struct shm_proc_info {
 	uint32_t incarnation;   /* claims so far; restarts = incarnation - 1 */
 	uint64_t heartbeat_ms;  /* CLOCK_BOOTTIME */
 	bool busy;              /* a step is open */
+	uint64_t progress;      /* pieces of work done in this slot so far; see shm_progress */
 };
 /* slot: 0 to SHM_PROCS_MAX - 1. Context: any process, only the map needed. */
 void shm_proc_info(const struct shm *shm, unsigned slot, struct shm_proc_info *info);
 /* The slot number of (kind, index). */
 unsigned shm_proc_slot(const struct shm *shm, enum shm_kind kind, unsigned index);
 void shm_heartbeat(struct shm_self *self, uint64_t now_ms);
+/* Says that a piece of work is done for good: by this a process that is killed at work is told from one that cannot even begin. */
+void shm_progress(struct shm_self *self);
 
 /* Finishes or undoes what a dead process left open in its slot: intent, owner word, limbo list, counts. Idempotent; may itself be
  * killed and run again. The dead process must have been waited for. Its outbox and journal are left to the successor.

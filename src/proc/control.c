@@ -65,6 +65,7 @@ static void on_written(uv_write_t *request, int status)
 	struct ctl_client *c = request->data;
 
 	child_wake(&c->control->child);
+	shm_progress(c->control->child.self);
 	if (status < 0 || !c->element) {
 		ctl_close(c);
 		return;

@@ -191,6 +191,7 @@ static bool rec_batch(struct recorder *r)
 	r->file.offset += r->text.n;
 	shm_record_commit(r->child.self, r->file.offset, r->slots, r->generations, r->n);
 	INJECT("rec.committed");
+	shm_progress(r->child.self);
 	shm_count_add(r->child.self, CNT_records_written, r->n);
 	if (r->failing)
 		log_notice("record file %s: written again", r->path);

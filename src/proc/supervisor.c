@@ -21,7 +21,7 @@
 enum {
 	TICK_BUSY_MS = 5,        /* while something is under way */
 	TICK_IDLE_MS = 200,
-	QUICK_MS = 100,          /* a death so soon after the start is no progress */
+	QUICK_MS = 100,          /* a death so soon after the start is no progress, unless something was done */
 	CRASH_MS = 1000,         /* crashes so soon after the start have one cause */
 	QUICK_DEATHS_FREE = 3,   /* so many in a row are replaced at once */
 	PAUSE_MIN_MS = 50, PAUSE_MAX_MS = 5000,
@@ -72,12 +72,19 @@ static const char *sup_name(const struct sup_child *child)
 }
 
 /* ------------------------------------------------------------------------------------------ children */
-/* Whether the child's loop has turned. */
-static bool sup_has_run(const struct supervisor *s, const struct sup_child *child)
+static struct shm_proc_info sup_info(const struct supervisor *s, const struct sup_child *child)
 {
 	struct shm_proc_info info;
 
 	shm_proc_info(s->heritage.shm, shm_proc_slot(s->heritage.shm, child->kind, child->index), &info);
+	return info;
+}
+
+/* Whether the child's loop has turned. */
+static bool sup_has_run(const struct supervisor *s, const struct sup_child *child)
+{
+	struct shm_proc_info info = sup_info(s, child);
+
 	return info.pid == child->pid && info.heartbeat_ms >= child->forked_ms;
 }
 
@@ -108,6 +115,7 @@ void sup_fork(struct supervisor *s, struct sup_child *child)
 	pid_t pid;
 
 	s->heritage.crashes = child->crashes;
+	child->progress = sup_info(s, child).progress;
 	pid = fork();
 	if (pid == 0)
 		sup_become(&s->heritage, child);
@@ -149,9 +157,9 @@ static void sup_count_death(const struct supervisor *s, struct sup_child *child,
 {
 	uint64_t lived_ms = s->now_ms - child->forked_ms;
 	bool crashed = child->silenced || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
-	bool quick = !asked && (!sup_has_run(s, child) || lived_ms < QUICK_MS);
+	bool progress = sup_info(s, child).progress != child->progress || (sup_has_run(s, child) && lived_ms >= QUICK_MS);
 
-	child->quick_deaths = quick ? child->quick_deaths + 1 : 0;
+	child->quick_deaths = asked || progress ? 0 : child->quick_deaths + 1;
 	if (child->silenced) /* that time was no life */
 		lived_ms = lived_ms > s->heritage.conf->velador.heartbeat_ms ? lived_ms - s->heritage.conf->velador.heartbeat_ms : 0;
 	if (lived_ms >= CRASH_MS)
@@ -210,7 +218,7 @@ static void sup_look_at(struct supervisor *s, struct sup_child *child)
 		sup_fork(s, child);
 	if (!child->pid)
 		return;
-	shm_proc_info(s->heritage.shm, shm_proc_slot(s->heritage.shm, child->kind, child->index), &info);
+	info = sup_info(s, child);
 	if (child->state == SUP_STARTING && sup_has_run(s, child))
 		sup_set_state(s, child, SUP_RUNNING);
 	uint64_t seen_ms = child->since_ms;

@@ -19,6 +19,7 @@ struct sup_child {
 	uint64_t since_ms;      /* of this state; of the fork while STARTING and RUNNING */
 	uint64_t forked_ms;
 	uint64_t retry_ms;      /* when WAITING ends */
+	uint64_t progress;      /* what its slot said at the fork */
 	unsigned quick_deaths;  /* in a row, without progress */
 	unsigned crashes;       /* in a row, each soon after its start, or silent */
 	bool silenced;          /* killed by us for its silence */

@@ -50,6 +50,7 @@ static void tmr_due(void *arg, uint32_t slot, uint64_t deadline_ms)
 	child_make_room(c);
 	switch (core_timer(&c->core, slot)) {
 	case 0:
+		shm_progress(c->self);
 		tmr_count_lag(c, deadline_ms);
 		break;
 	case ERR_BUSY:

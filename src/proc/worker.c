@@ -84,6 +84,7 @@ static void wrk_retry(struct worker *w)
 			continue;
 		}
 		shm_deferred_done(c->self, i);
+		shm_progress(c->self);
 		w->ndeferred--;
 	}
 }
@@ -127,6 +128,7 @@ static bool wrk_entry(struct worker *w, unsigned entry)
 	}
 	INJECT("wrk.received");
 	shm_journal_done(c->self, entry);
+	shm_progress(c->self);
 	return true;
 }
 
