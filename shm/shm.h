@@ -167,7 +167,8 @@ struct shm_state {
 	uint16_t flags;       /* SHM_STATE_* */
 	uint16_t gateway;     /* counts against this gateway's calls; 0 = none, else index + 1 */
 	uint8_t nsends, nrefs;
-	uint8_t pad[6];
+	uint16_t sender;      /* written by shm_step_commit: who sends, its process slot + 1, */
+	uint32_t sent_at;     /* and where its outbox begins when it has */
 };
 _Static_assert(sizeof(struct shm_state) == 48, "layout");
 
@@ -210,6 +211,9 @@ struct shm_step {
 /* Takes an object. Tries a bounded number of times.
  * Returns 0; ERR_BUSY (another holds it, or our outbox or limbo has no room for a step: defer, or next tick); ERR_STALE (freed meanwhile, or another generation; 0 = any). */
 int shm_step_begin(struct shm_step *step, struct shm_self *self, uint32_t slot, uint32_t generation);
+/* Whether something that the old state wants sent may still wait in another process's outbox: what the new one sends would overtake it, so it sends that first. (The other
+ * then sends it once more.) */
+bool shm_step_overtakes(const struct shm_step *step);
 /* Takes a free slot for a new object. Returns 0 or ERR_FULL. */
 int shm_step_begin_new(struct shm_step *step, struct shm_self *self);
 /* Allocates a block for the new state; one that is neither the state nor in its refs lives until our next quiescent state
