@@ -27,6 +27,7 @@ struct shm {
 	uint32_t nslots, nsummaries, nchunks, nbuckets, nprocs;
 	uint64_t bytes;
 	char *path;
+	int fd;                   /* of the file, locked; -1 = anonymous */
 };
 
 /* Blocks that this process freed lately: still warm. Hints too: others may have taken them. */

@@ -62,8 +62,8 @@ struct shm_params {
 	uint32_t workers_max;   /* process slots with a journal: 1 to 64 */
 };
 
-/* Creates the file (replacing none: ERR_EXISTS), allocates its pages, maps it. path NULL: an anonymous arena for tests and
- * the simulator. Returns 0, ERR_SYSTEM (errno set), ERR_RANGE, ERR_EXISTS. Owns: *shm until shm_close().
+/* Creates the file (replacing none: ERR_EXISTS), locks it (flock: held until the last process that inherits it has gone), allocates its pages, maps it. path NULL: an
+ * anonymous arena for tests and the simulator. Returns 0, ERR_SYSTEM (errno set), ERR_RANGE, ERR_EXISTS. Owns: *shm until shm_close().
  * Context: supervisor, before any fork. */
 int shm_create(struct shm **shm, const char *path, const struct shm_params *params);
 

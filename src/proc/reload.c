@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +45,8 @@ pid_t sup_fork_checker(struct supervisor *s, bool read_anew, int *fd)
 	pid = fork();
 	if (pid == 0) {
 		log_name("checker");
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != s->heritage.supervisor)
+			_exit(1);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		close(pipe_fd[0]);

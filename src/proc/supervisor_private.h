@@ -38,7 +38,7 @@ struct supervisor {
 	uv_poll_t signals, requests;
 	int signal_fd, request_fd;
 	int *udp_fds;
-	int arena_lock;             /* held as long as any process of ours lives */
+	int run_dir_lock;           /* held as long as any process of ours lives */
 	uint64_t now_ms, last_tick_ms, patient_until_ms;
 	bool ready, stopping, cannot_start;
 	uint64_t stop_by_ms;
