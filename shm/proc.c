@@ -56,7 +56,8 @@ int shm_self_claim(struct shm_self **self, struct shm *shm, enum shm_kind kind, 
 		.slot = slot,
 		.slot_word = (uint32_t)((uint64_t)slot * ((shm->nslots + 63) / 64) / shm->nprocs),
 	};
-	shm_rcu_online(s); /* as its predecessor, if that had anything to read */
+	shm_rcu_online(s);
+	shm_rcu_quiescent(s); /* unless its predecessor's outbox still reads */
 	*self = s;
 	return 0;
 }

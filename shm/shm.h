@@ -40,6 +40,7 @@ enum {
 	SHM_DEFERRED = 64,           /* datagrams put off, each process */
 	SHM_RING = 4096,             /* entries of a ring */
 	SHM_BLOCK_MAX = 66 * 1024,   /* largest block, bytes of payload */
+	SHM_DEATHS_MAX = 2,          /* an object on which so many timer processes died in a row is left alone by the next */
 	SHM_SLOT_BYTES = 81,         /* slot, index and deadline of one object, beside its blocks; see layout.h */
 };
 
@@ -92,8 +93,8 @@ uint32_t shm_objects_live(const struct shm *shm);
 /* ------------------------------------------------------------------------------------------ processes */
 /* Claims process slot `index` of `kind` (workers 0..workers_max-1; the others have one each) for the calling process: first repairs
  * what the dead predecessor left (see shm_repair), then raises the incarnation and notes pid. The predecessor must have been
- * waited for. Journal, outbox and deferred messages of the predecessor remain, for the caller to finish BEFORE its first
- * shm_rcu_quiescent(). The caller is online then. Returns 0, ERR_RANGE, ERR_SYSTEM (no memory). Owns: *self is malloc'ed, freed by shm_self_free (never by a crash). */
+ * waited for. Journal, outbox and deferred messages of the predecessor remain, for the caller to finish; while its outbox is not empty, quiescent
+ * states are not announced. The caller is online then. Returns 0, ERR_RANGE, ERR_SYSTEM (no memory). Owns: *self is malloc'ed, freed by shm_self_free (never by a crash). */
 int shm_self_claim(struct shm_self **self, struct shm *shm, enum shm_kind kind, unsigned index);
 void shm_self_free(struct shm_self *self);
 /* Leaves in order: outbox and journal empty, no object held; the slot becomes idle. A slot whose process died and gets no successor
@@ -199,6 +200,9 @@ void shm_index_start(struct shm_index_iter *it, uint64_t key);
 /* Returns whether another candidate was found. Read section: online. */
 bool shm_index_next(const struct shm *shm, struct shm_index_iter *it, uint32_t *slot);
 
+/* How many timer processes have died in a row while they held the object, before a change of it was published. Context: any. */
+uint32_t shm_deaths(const struct shm *shm, uint32_t slot);
+
 /* A change under way. Lives on the holder's stack. */
 struct shm_step {
 	struct shm_self *self;
@@ -259,6 +263,9 @@ struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen);
 /* Entry i of the open batch. Returns 0; ERR_NOTFOUND where it is empty or done already (after a death: go through all SHM_JOURNAL_BATCH). */
 int shm_journal_entry(struct shm_self *self, unsigned i, struct shm_datagram *d);
 void shm_journal_done(struct shm_self *self, unsigned i);
+/* Notes the position of the datagram that is in work; 0 = none. After a death shm_in_work() tells the successor on which one it came. */
+void shm_work_on(struct shm_self *self, uint64_t jpos);
+uint64_t shm_in_work(const struct shm_self *self);
 /* Puts a copy of entry i on the deferred list and marks it done. Returns 0 or ERR_FULL (then the entry is still not done). */
 int shm_defer(struct shm_self *self, unsigned i);
 /* Deferred datagrams in order of arrival: index 0..; ERR_NOTFOUND past the last. done removes it (later indices move down). */

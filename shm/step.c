@@ -191,13 +191,12 @@ static void publish(struct shm_step *step, uint64_t new_pub)
 	uatomic_xchg(&s->pub, new_pub);
 	SHM_STEP("shm.step.published");
 	shm_step_follow(step->self->shm, step->self->proc);
-	if (s->deaths)
-		uatomic_set(&s->deaths, 0);
 	SHM_STEP("shm.step.followed");
 }
 
 static void end(struct shm_step *step)
 {
+	shm_slot_survived(step->self->shm, step->slot);
 	shm_slot_release(step->self->shm, step->slot);
 	SHM_STEP("shm.step.end");
 	uatomic_set(&step->self->proc->intent.phase, SHM_IDLE);

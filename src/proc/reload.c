@@ -202,7 +202,7 @@ void sup_reload_checked(struct supervisor *s, int status)
 	s->reload = SUP_REPLACING;
 	s->replacing = 0;
 	for (unsigned i = 0; i < s->nchildren; i++)
-		s->child[i].outdated = s->child[i].pid != 0;
+		s->child[i].outdated = s->child[i].pid && s->child[i].state != SUP_BURYING;
 }
 
 static void sup_finish(struct supervisor *s)

@@ -11,6 +11,7 @@
 
 #include "base/bug.h"
 #include "base/err.h"
+#include "proc/child.h"
 #include "proc/control.h"
 #include "proc/log.h"
 #include "proc/recorder.h"
@@ -90,7 +91,7 @@ static bool sup_has_run(const struct supervisor *s, const struct sup_child *chil
 
 void sup_set_state(struct supervisor *s, struct sup_child *child, enum sup_state state)
 {
-	static const char *const states[] = { "starting", "running", "leaving", "waiting", "gone" };
+	static const char *const states[] = { "starting", "running", "leaving", "burying", "waiting", "gone" };
 
 	log_debug("%s (pid %d): %s -> %s", sup_name(child), (int)child->pid, states[child->state], states[state]);
 	child->state = state;
@@ -167,13 +168,25 @@ static void sup_count_death(const struct supervisor *s, struct sup_child *child,
 	child->crashes += crashed && !asked;
 }
 
+/* A dead process that nobody follows holds up every grace period, and the call that it held. */
+static void sup_bury(struct supervisor *s, struct sup_child *child)
+{
+	child->pid = fork();
+	if (child->pid == 0)
+		child_bury(&s->heritage, child->kind, child->index);
+	child->silenced = child->outdated = false;
+	if (child->pid < 0)
+		child->pid = 0;
+	sup_set_state(s, child, child->pid ? SUP_BURYING : SUP_WAITING);
+}
+
 static void sup_died(struct supervisor *s, struct sup_child *child, int status)
 {
 	struct sup_child dead = *child;
 	bool asked = child->state == SUP_LEAVING;
 
-	if (s->stopping) {
-		sup_set_state(s, child, SUP_GONE);
+	if (s->stopping || child->state == SUP_BURYING) {
+		sup_set_state(s, child, s->stopping ? SUP_GONE : SUP_WAITING);
 		child->pid = 0;
 		return;
 	}
@@ -184,13 +197,12 @@ static void sup_died(struct supervisor *s, struct sup_child *child, int status)
 		unsigned doublings = child->quick_deaths - QUICK_DEATHS_FREE;
 		uint64_t pause_ms = doublings < 7 ? (uint64_t)PAUSE_MIN_MS << doublings : PAUSE_MAX_MS;
 		child->retry_ms = s->now_ms + (pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
-		sup_set_state(s, child, SUP_WAITING);
-		child->pid = 0;
+		sup_bury(s, child);
 	} else {
 		sup_fork(s, child);
 	}
 	if (!asked)
-		sup_log_death(&dead, status, child->pid);
+		sup_log_death(&dead, status, child->state == SUP_STARTING ? child->pid : 0);
 }
 
 static void sup_reap(struct supervisor *s)

@@ -9,7 +9,11 @@
 
 enum { SUP_CHILDREN_MAX = 64 + 3 };
 
-enum sup_state { SUP_STARTING, SUP_RUNNING, SUP_LEAVING, SUP_WAITING, SUP_GONE };
+enum sup_state {
+	SUP_STARTING, SUP_RUNNING, SUP_LEAVING,
+	SUP_BURYING,            /* it waits, and a process puts right what it left */
+	SUP_WAITING, SUP_GONE
+};
 
 struct sup_child {
 	enum shm_kind kind;

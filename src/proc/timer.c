@@ -45,6 +45,8 @@ static void tmr_due(void *arg, uint32_t slot, uint64_t deadline_ms)
 		t->acted = TURN_ACTIONS + 1;
 		return;
 	}
+	if (shm_deaths(c->h->shm, slot) >= SHM_DEATHS_MAX)
+		return;
 	if (++t->acted % CLOCK_EVERY == 0)
 		child_clock(c);
 	child_make_room(c);
