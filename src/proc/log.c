@@ -2,14 +2,16 @@
 #include "proc/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/json.h"
 
-enum { LINE_BYTES = 1100, TEXT_BYTES = 1000, TO_SYSLOG = -1 };
+enum { LINE_BYTES = 1200, TEXT_BYTES = 1000, TO_SYSLOG = -1 };
 
 static const struct {
 	const char *name;
@@ -25,6 +27,8 @@ static const struct {
 static int log_fd = STDERR_FILENO;
 static enum conf_log_level log_most = CONF_LOG_INFO;
 static char log_who[32] = "supervisor";
+static char log_path[CONF_TEXT]; /* of a file; else empty */
+static unsigned log_lost;        /* lines since the last that was taken */
 
 int log_open(const char *target, enum conf_log_level level)
 {
@@ -42,7 +46,15 @@ int log_open(const char *target, enum conf_log_level level)
 		close(log_fd);
 	log_fd = fd;
 	log_most = level;
+	snprintf(log_path, sizeof log_path, "%s", fd > STDERR_FILENO ? target : "");
 	return 0;
+}
+
+bool log_moved(void)
+{
+	struct stat is, at;
+
+	return *log_path && !fstat(log_fd, &is) && (stat(log_path, &at) || is.st_ino != at.st_ino || is.st_dev != at.st_dev);
 }
 
 void log_name(const char *name)
@@ -58,11 +70,32 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
-void log_line(enum conf_log_level level, const char *fmt, ...)
+/* Nobody waits for a reader of the log: what a pipe has no room for is lost, and counted. */
+static void write_line(enum conf_log_level level, const char *text)
 {
-	char text[TEXT_BYTES], line[LINE_BYTES];
+	struct pollfd p = { .fd = log_fd, .events = POLLOUT };
+	char line[LINE_BYTES];
 	struct out o = OUT(line, sizeof line);
 	struct timespec now;
+
+	if (poll(&p, 1, 0) == 0) {
+		log_lost++;
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	out_time(&o, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	out_fmt(&o, " velador[%d] %s %s: %s", (int)getpid(), log_who, levels[level].name, text);
+	if (log_lost)
+		out_fmt(&o, " (%u lines before this one were lost: nobody read them)", log_lost);
+	out_lit(&o, "\n");
+	if (write(log_fd, line, o.n) < 0)
+		return; /* nowhere left to say it */
+	log_lost = 0;
+}
+
+void log_line(enum conf_log_level level, const char *fmt, ...)
+{
+	char text[TEXT_BYTES];
 	va_list ap;
 
 	if (level > log_most)
@@ -75,9 +108,5 @@ void log_line(enum conf_log_level level, const char *fmt, ...)
 		syslog(levels[level].priority, "%s: %s", log_who, text);
 		return;
 	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	out_time(&o, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
-	out_fmt(&o, " velador[%d] %s %s: %s\n", (int)getpid(), log_who, levels[level].name, text);
-	if (write(log_fd, line, o.n) < 0)
-		return; /* nowhere left to say it */
+	write_line(level, text);
 }

@@ -45,11 +45,13 @@ struct supervisor {
 	int run_dir_lock;           /* held as long as any process of ours lives */
 	uint64_t now_ms, last_tick_ms, patient_until_ms;
 	bool ready, stopping, cannot_start;
+	bool recorded_again;        /* the recorder died while stopping, and has got its one successor */
 	uint64_t stop_by_ms;
 
 	/* reload.c */
 	enum sup_reload reload;
 	bool reload_again;          /* asked for while one was under way */
+	bool same_again;            /* the children are replaced for the log's sake: with the configuration that they have */
 	pid_t checker;
 	uint64_t check_by_ms;
 	uv_poll_t report;           /* libuv knows it while report_open: from the fork of the checker until it is closed */
