@@ -180,13 +180,30 @@ static void sup_bury(struct supervisor *s, struct sup_child *child)
 	sup_set_state(s, child, child->pid ? SUP_BURYING : SUP_WAITING);
 }
 
+/* Only what the others have ended keeps us: a recorder that was killed gets a successor, once. */
+static void sup_died_stopping(struct supervisor *s, struct sup_child *child, int status)
+{
+	if (child->kind == SHM_RECORDER && status && !s->recorded_again) {
+		s->recorded_again = true;
+		s->stop_by_ms = s->now_ms + STOP_MS;
+		sup_fork(s, child);
+		return;
+	}
+	sup_set_state(s, child, SUP_GONE);
+	child->pid = 0;
+}
+
 static void sup_died(struct supervisor *s, struct sup_child *child, int status)
 {
 	struct sup_child dead = *child;
 	bool asked = child->state == SUP_LEAVING;
 
-	if (s->stopping || child->state == SUP_BURYING) {
-		sup_set_state(s, child, s->stopping ? SUP_GONE : SUP_WAITING);
+	if (s->stopping) {
+		sup_died_stopping(s, child, status);
+		return;
+	}
+	if (child->state == SUP_BURYING) {
+		sup_set_state(s, child, SUP_WAITING);
 		child->pid = 0;
 		return;
 	}

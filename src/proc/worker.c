@@ -113,6 +113,8 @@ static void wrk_defer(struct worker *w, unsigned entry)
 		}
 		usleep(1000);
 		child_clock(c);
+		child_flush(c);
+		shm_rcu_quiescent(c->self); /* else what we have retired ourselves could never make room */
 		wrk_retry(w);
 	}
 	w->ndeferred++;
