@@ -17,7 +17,7 @@ bool log_moved(void);
 /* Who speaks: "supervisor", "worker 0"; kept by copy. */
 void log_name(const char *name);
 
-/* Writes a line of a level; longer than 1000 bytes is cut; control characters become '?'. Does not wait for a pipe's or a socket's reader: a line that finds no room is lost, and
+/* Writes a line of a level; longer than 1000 bytes is cut; control characters become '?'. Does not wait for a pipe's reader or the syslog daemon: a line that finds no room is lost, and
  * the next that finds some says how many were. */
 void log_line(enum conf_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
