@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -150,8 +151,8 @@ static void join_pages(char *base, uint64_t bytes)
 			return;
 }
 
-/* Maps `bytes` of a new file, its pages allocated, or of anonymous memory. */
-static int map_new(void **base, const char *path, uint64_t bytes)
+/* Maps `bytes` of a new file, its pages allocated, or of anonymous memory. The file is locked before it takes time, so that nobody takes it for a former run's. */
+static int map_new(void **base, int *file, const char *path, uint64_t bytes)
 {
 	int fd = -1, error, flags = MAP_SHARED;
 
@@ -162,24 +163,28 @@ static int map_new(void **base, const char *path, uint64_t bytes)
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return errno == EEXIST ? ERR_EXISTS : ERR_SYSTEM;
-		error = posix_fallocate(fd, 0, (off_t)bytes);
+		error = flock(fd, LOCK_EX | LOCK_NB) ? errno : posix_fallocate(fd, 0, (off_t)bytes);
 		if (error)
-			goto out;
+			goto failed;
 	}
 	*base = map_aligned(bytes, flags, fd);
 	error = *base == MAP_FAILED ? errno : 0;
-	if (!error && path) {
+	if (error)
+		goto failed;
+	if (path) {
 		join_pages(*base, bytes);
 		for (uint64_t at = 0; at < bytes; at += SHM_PAGE) /* entered here, inherited or entered again by the others */
 			(void)uatomic_read((uint64_t *)(*(char **)base + at));
 	}
-out:
-	if (fd >= 0)
-		close(fd);
-	if (error && path)
+	*file = fd;
+	return 0;
+failed:
+	if (fd >= 0) {
 		unlink(path);
+		close(fd);
+	}
 	errno = error;
-	return error ? ERR_SYSTEM : 0;
+	return ERR_SYSTEM;
 }
 
 int shm_create(struct shm **shm, const char *path, const struct shm_params *params)
@@ -192,7 +197,7 @@ int shm_create(struct shm **shm, const char *path, const struct shm_params *para
 	if (!err && path && !(s->path = strdup(path)))
 		err = ERR_SYSTEM;
 	if (!err)
-		err = map_new(&base, path, sizes->bytes);
+		err = map_new(&base, &s->fd, path, sizes->bytes);
 	if (err) {
 		free(s ? s->path : NULL);
 		free(s);
@@ -233,6 +238,8 @@ void shm_close(struct shm *shm, bool unlink_file)
 	if (unlink_file && shm->path)
 		unlink(shm->path);
 	munmap(shm->header, shm->bytes);
+	if (shm->fd >= 0)
+		close(shm->fd);
 	free(shm->path);
 	free(shm);
 }

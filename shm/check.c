@@ -117,6 +117,8 @@ static void check_slot(struct check *c, uint32_t slot)
 	bool hint = uatomic_read(&c->shm->slot_hints[slot / 64]) >> slot % 64 & 1;
 
 	check_owner(c, slot, uatomic_read(&c->shm->slots[slot].owner));
+	if (shm_low(pub) && shm_deaths(c->shm, slot) >= SHM_DEATHS_MAX)
+		problem(c, "slot %u: set aside, since %u timer processes died on it", slot, shm_deaths(c->shm, slot));
 	if (!c->quiet)
 		return;
 	if (s && !in_heap(c, shm_low(pub)))

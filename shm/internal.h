@@ -27,6 +27,7 @@ struct shm {
 	uint32_t nslots, nsummaries, nchunks, nbuckets, nprocs;
 	uint64_t bytes;
 	char *path;
+	int fd;                   /* of the file, locked; -1 = anonymous */
 };
 
 /* Blocks that this process freed lately: still warm. Hints too: others may have taken them. */
@@ -145,6 +146,12 @@ void shm_outbox_append(struct shm *shm, struct shm_proc *p, const struct shm_sta
 bool shm_notice(struct shm_proc *p, uint32_t slot, uint32_t generation);
 
 /* object.c */
+/* Whoever holds a slot has lived through it. */
+static inline void shm_slot_survived(struct shm *shm, uint32_t slot)
+{
+	if (shm->slots[slot].deaths)
+		uatomic_set(&shm->slots[slot].deaths, 0);
+}
 void shm_slot_release(struct shm *shm, uint32_t slot);
 /* Puts the hint of a slot right that is free and nobody's. */
 void shm_slot_hint(struct shm *shm, uint32_t slot);

@@ -77,6 +77,17 @@ void shm_journal_done(struct shm_self *self, unsigned i)
 	uatomic_set(&j->done[i], 1);
 }
 
+void shm_work_on(struct shm_self *self, uint64_t jpos)
+{
+	uatomic_set(&self->proc->in_work, jpos);
+	cmm_barrier();
+}
+
+uint64_t shm_in_work(const struct shm_self *self)
+{
+	return self->proc->in_work;
+}
+
 /* ------------------------------------------------------------------------------------------ deferred */
 /* The n-th deferred entry whose bytes are still there, or NULL. */
 static struct shm_deferred_entry *find_deferred(struct shm *shm, struct shm_proc *p, unsigned n)

@@ -34,7 +34,7 @@
 #define SHM_MAGIC 0x31524f44414c4556ull /* "VELADOR1" */
 
 enum {
-	SHM_LAYOUT_VERSION = 1,
+	SHM_LAYOUT_VERSION = 2,
 	SHM_PAGE = 4096,
 	SHM_UNIT = 64,                          /* bytes */
 	SHM_CHUNK_UNITS = 4096,
@@ -111,7 +111,7 @@ struct shm_slot {
 	uint64_t owner;     /* compare-and-swap 0 -> me; store 0 by the holder, or by repair of the dead holder */
 	uint64_t pub;       /* one store by the holder; each value is whole: the old state or the new one */
 	uint32_t recorded;  /* recorder, from its redo log */
-	uint32_t deaths;    /* repair adds one while it still owns the word; commit clears */
+	uint32_t deaths;    /* timer processes that died on it: repair adds one while it still owns the word; who holds and lives clears */
 };
 
 /* Bit i: block i of the chunk is busy. Hints: 0 = look at the block's header. Writers: any, atomically. */
@@ -192,6 +192,8 @@ struct shm_proc {
 	uint32_t incarnation;
 	uint64_t heartbeat_ms;
 	int64_t used, live;                 /* objects, this process's share (may be negative); sums are exact */
+	uint64_t progress;                  /* pieces of work done, by all incarnations */
+	uint64_t in_work;                   /* position of the datagram in work; 0 = none */
 	_Alignas(64) struct shm_intent intent;
 	/* Lists: entry first, then tail; head after the entry is finished with. */
 	_Alignas(64) uint32_t limbo_head, limbo_tail;

@@ -22,6 +22,12 @@ const struct shm_state *shm_peek(const struct shm *shm, uint32_t slot, uint32_t 
 	return shm_payload(shm, shm_low(pub));
 }
 
+uint32_t shm_deaths(const struct shm *shm, uint32_t slot)
+{
+	BUG_ON(slot >= shm->nslots);
+	return uatomic_read(&shm->slots[slot].deaths);
+}
+
 static uint32_t sum(const struct shm *shm, size_t field)
 {
 	int64_t n = 0;
@@ -109,6 +115,7 @@ void shm_slot_settle(struct shm_self *self, uint32_t slot)
 	state = shm_payload(shm, shm_low(uatomic_read(&shm->slots[slot].pub)));
 	shm_board_set(shm, slot, state ? state->deadline_ms : SHM_NEVER);
 	SHM_STEP("shm.board.settled");
+	shm_slot_survived(shm, slot);
 	shm_slot_release(shm, slot);
 	uatomic_set(&self->proc->intent.phase, SHM_IDLE);
 }

@@ -56,7 +56,8 @@ int shm_self_claim(struct shm_self **self, struct shm *shm, enum shm_kind kind, 
 		.slot = slot,
 		.slot_word = (uint32_t)((uint64_t)slot * ((shm->nslots + 63) / 64) / shm->nprocs),
 	};
-	shm_rcu_online(s); /* as its predecessor, if that had anything to read */
+	shm_rcu_online(s);
+	shm_rcu_quiescent(s); /* unless its predecessor's outbox still reads */
 	*self = s;
 	return 0;
 }
@@ -91,11 +92,17 @@ void shm_proc_info(const struct shm *shm, unsigned slot, struct shm_proc_info *i
 	info->incarnation = uatomic_read(&p->incarnation);
 	info->heartbeat_ms = uatomic_read(&p->heartbeat_ms);
 	info->busy = uatomic_read(&p->intent.phase) != SHM_IDLE;
+	info->progress = uatomic_read(&p->progress);
 }
 
 void shm_heartbeat(struct shm_self *self, uint64_t now_ms)
 {
 	uatomic_set(&self->proc->heartbeat_ms, now_ms);
+}
+
+void shm_progress(struct shm_self *self)
+{
+	uatomic_set(&self->proc->progress, self->proc->progress + 1);
 }
 
 void shm_count(struct shm_self *self, enum counter c)

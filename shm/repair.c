@@ -10,12 +10,16 @@ static void repair_step(struct shm *shm, struct shm_proc *p)
 	/* The word is not ours: the step had not begun, or was over. */
 	if (uatomic_read(&s->owner) != shm_owner_word(shm, p))
 		return;
-	uatomic_set(&s->deaths, s->deaths + 1);
-	SHM_STEP("shm.repair.step");
 	if (intent->phase == SHM_COMMITTING && uatomic_read(&s->pub) == intent->new_pub) {
+		uatomic_set(&s->deaths, 0);
 		shm_step_follow(shm, p);
 		p->counters[CNT_repairs_finished]++;
 	} else {
+		if (p->kind == SHM_TIMER) {
+			uatomic_set(&s->deaths, s->deaths + 1);
+			p->counters[CNT_objects_set_aside] += s->deaths == SHM_DEATHS_MAX;
+		}
+		SHM_STEP("shm.repair.step");
 		shm_step_undo(shm, p);
 		p->counters[CNT_repairs_undone]++;
 	}

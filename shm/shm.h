@@ -40,6 +40,7 @@ enum {
 	SHM_DEFERRED = 64,           /* datagrams put off, each process */
 	SHM_RING = 4096,             /* entries of a ring */
 	SHM_BLOCK_MAX = 66 * 1024,   /* largest block, bytes of payload */
+	SHM_DEATHS_MAX = 2,          /* an object on which so many timer processes died in a row is left alone by the next */
 	SHM_SLOT_BYTES = 81,         /* slot, index and deadline of one object, beside its blocks; see layout.h */
 };
 
@@ -62,8 +63,8 @@ struct shm_params {
 	uint32_t workers_max;   /* process slots with a journal: 1 to 64 */
 };
 
-/* Creates the file (replacing none: ERR_EXISTS), allocates its pages, maps it. path NULL: an anonymous arena for tests and
- * the simulator. Returns 0, ERR_SYSTEM (errno set), ERR_RANGE, ERR_EXISTS. Owns: *shm until shm_close().
+/* Creates the file (replacing none: ERR_EXISTS), locks it (flock: held until the last process that inherits it has gone), allocates its pages, maps it. path NULL: an
+ * anonymous arena for tests and the simulator. Returns 0, ERR_SYSTEM (errno set), ERR_RANGE, ERR_EXISTS. Owns: *shm until shm_close().
  * Context: supervisor, before any fork. */
 int shm_create(struct shm **shm, const char *path, const struct shm_params *params);
 
@@ -92,8 +93,8 @@ uint32_t shm_objects_live(const struct shm *shm);
 /* ------------------------------------------------------------------------------------------ processes */
 /* Claims process slot `index` of `kind` (workers 0..workers_max-1; the others have one each) for the calling process: first repairs
  * what the dead predecessor left (see shm_repair), then raises the incarnation and notes pid. The predecessor must have been
- * waited for. Journal, outbox and deferred messages of the predecessor remain, for the caller to finish BEFORE its first
- * shm_rcu_quiescent(). The caller is online then. Returns 0, ERR_RANGE, ERR_SYSTEM (no memory). Owns: *self is malloc'ed, freed by shm_self_free (never by a crash). */
+ * waited for. Journal, outbox and deferred messages of the predecessor remain, for the caller to finish; while its outbox is not empty, quiescent
+ * states are not announced. The caller is online then. Returns 0, ERR_RANGE, ERR_SYSTEM (no memory). Owns: *self is malloc'ed, freed by shm_self_free (never by a crash). */
 int shm_self_claim(struct shm_self **self, struct shm *shm, enum shm_kind kind, unsigned index);
 void shm_self_free(struct shm_self *self);
 /* Leaves in order: outbox and journal empty, no object held; the slot becomes idle. A slot whose process died and gets no successor
@@ -107,12 +108,15 @@ struct shm_proc_info {
 	uint32_t incarnation;   /* claims so far; restarts = incarnation - 1 */
 	uint64_t heartbeat_ms;  /* CLOCK_BOOTTIME */
 	bool busy;              /* a step is open */
+	uint64_t progress;      /* pieces of work done in this slot so far; see shm_progress */
 };
 /* slot: 0 to SHM_PROCS_MAX - 1. Context: any process, only the map needed. */
 void shm_proc_info(const struct shm *shm, unsigned slot, struct shm_proc_info *info);
 /* The slot number of (kind, index). */
 unsigned shm_proc_slot(const struct shm *shm, enum shm_kind kind, unsigned index);
 void shm_heartbeat(struct shm_self *self, uint64_t now_ms);
+/* Says that a piece of work is done for good: by this a process that is killed at work is told from one that cannot even begin. */
+void shm_progress(struct shm_self *self);
 
 /* Finishes or undoes what a dead process left open in its slot: intent, owner word, limbo list, counts. Idempotent; may itself be
  * killed and run again. The dead process must have been waited for. Its outbox and journal are left to the successor.
@@ -164,7 +168,8 @@ struct shm_state {
 	uint16_t flags;       /* SHM_STATE_* */
 	uint16_t gateway;     /* counts against this gateway's calls; 0 = none, else index + 1 */
 	uint8_t nsends, nrefs;
-	uint8_t pad[6];
+	uint16_t sender;      /* written by shm_step_commit: who sends, its process slot + 1, */
+	uint32_t sent_at;     /* and where its outbox begins when it has */
 };
 _Static_assert(sizeof(struct shm_state) == 48, "layout");
 
@@ -195,6 +200,9 @@ void shm_index_start(struct shm_index_iter *it, uint64_t key);
 /* Returns whether another candidate was found. Read section: online. */
 bool shm_index_next(const struct shm *shm, struct shm_index_iter *it, uint32_t *slot);
 
+/* How many timer processes have died in a row while they held the object, before a change of it was published. Context: any. */
+uint32_t shm_deaths(const struct shm *shm, uint32_t slot);
+
 /* A change under way. Lives on the holder's stack. */
 struct shm_step {
 	struct shm_self *self;
@@ -207,6 +215,9 @@ struct shm_step {
 /* Takes an object. Tries a bounded number of times.
  * Returns 0; ERR_BUSY (another holds it, or our outbox or limbo has no room for a step: defer, or next tick); ERR_STALE (freed meanwhile, or another generation; 0 = any). */
 int shm_step_begin(struct shm_step *step, struct shm_self *self, uint32_t slot, uint32_t generation);
+/* Whether something that the old state wants sent may still wait in another process's outbox: what the new one sends would overtake it, so it sends that first. (The other
+ * then sends it once more.) */
+bool shm_step_overtakes(const struct shm_step *step);
 /* Takes a free slot for a new object. Returns 0 or ERR_FULL. */
 int shm_step_begin_new(struct shm_step *step, struct shm_self *self);
 /* Allocates a block for the new state; one that is neither the state nor in its refs lives until our next quiescent state
@@ -252,6 +263,9 @@ struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen);
 /* Entry i of the open batch. Returns 0; ERR_NOTFOUND where it is empty or done already (after a death: go through all SHM_JOURNAL_BATCH). */
 int shm_journal_entry(struct shm_self *self, unsigned i, struct shm_datagram *d);
 void shm_journal_done(struct shm_self *self, unsigned i);
+/* Notes the position of the datagram that is in work; 0 = none. After a death shm_in_work() tells the successor on which one it came. */
+void shm_work_on(struct shm_self *self, uint64_t jpos);
+uint64_t shm_in_work(const struct shm_self *self);
 /* Puts a copy of entry i on the deferred list and marks it done. Returns 0 or ERR_FULL (then the entry is still not done). */
 int shm_defer(struct shm_self *self, unsigned i);
 /* Deferred datagrams in order of arrival: index 0..; ERR_NOTFOUND past the last. done removes it (later indices move down). */

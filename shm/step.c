@@ -22,6 +22,18 @@ int shm_step_alloc(struct shm_step *step, size_t bytes, shm_ref *ref, void **pay
 	return 0;
 }
 
+/* Of an outbox no more than SHM_OUTBOX entries wait, so a position further off has been passed. */
+bool shm_step_overtakes(const struct shm_step *step)
+{
+	const struct shm_state *old = step->old;
+	uint32_t head;
+
+	if (!old || !old->nsends || !old->sender || old->sender == step->self->slot + 1)
+		return false;
+	head = uatomic_read(&shm_proc(step->self->shm, old->sender - 1u)->outbox_head);
+	return old->sent_at - head - 1 < SHM_OUTBOX;
+}
+
 /* ------------------------------------------------------------------------------------------ what follows */
 static bool keeps(const struct shm_state *state, shm_ref ref)
 {
@@ -179,13 +191,12 @@ static void publish(struct shm_step *step, uint64_t new_pub)
 	uatomic_xchg(&s->pub, new_pub);
 	SHM_STEP("shm.step.published");
 	shm_step_follow(step->self->shm, step->self->proc);
-	if (s->deaths)
-		uatomic_set(&s->deaths, 0);
 	SHM_STEP("shm.step.followed");
 }
 
 static void end(struct shm_step *step)
 {
+	shm_slot_survived(step->self->shm, step->slot);
 	shm_slot_release(step->self->shm, step->slot);
 	SHM_STEP("shm.step.end");
 	uatomic_set(&step->self->proc->intent.phase, SHM_IDLE);
@@ -195,9 +206,11 @@ static void end(struct shm_step *step)
 void shm_step_commit(struct shm_step *step, shm_ref new_state)
 {
 	struct shm *shm = step->self->shm;
-	const struct shm_state *new = shm_payload(shm, shm_low(new_state));
+	struct shm_state *new = shm_payload(shm, shm_low(new_state));
 
 	check_new(step, new_state, new);
+	new->sender = (uint16_t)(step->self->slot + 1);
+	new->sent_at = step->self->proc->outbox_tail + new->nsends;
 	intend_commit(step, shm_pack(step->generation, shm_low(new_state)), new);
 	if (!step->old) {
 		shm_index_add(shm, new->key[0], step->slot);

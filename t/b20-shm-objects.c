@@ -155,6 +155,49 @@ static void aborts_and_resends(void)
 	is_sound("after a resend");
 }
 
+/* Whether a change of slot by `by` would overtake what was to be sent before. */
+static bool overtakes(struct shm_self *by, uint32_t slot)
+{
+	struct shm_step step;
+	bool it_would;
+
+	if (shm_step_begin(&step, by, slot, 0))
+		tap_bail("the object is held");
+	it_would = shm_step_overtakes(&step);
+	shm_step_abort(&step);
+	return it_would;
+}
+
+static void order(void)
+{
+	struct shm_step step;
+	struct shm_self *other;
+	struct made m;
+	uint32_t slot;
+
+	if (shm_self_claim(&other, shm, SHM_WORKER, 1) || shm_step_begin_new(&step, self))
+		tap_bail("no second worker");
+	slot = step.slot;
+	m = make(&step, 11, 100, SHM_STATE_LIVE, 0, 1);
+	shm_step_commit(&step, m.state);
+	ok(!overtakes(self, slot), "F: who published sends in order");
+	ok(overtakes(other, slot), "F: another would overtake what waits in our outbox");
+	shm_self_free(self);
+	if (shm_self_claim(&self, shm, SHM_WORKER, 0))
+		tap_bail("no successor");
+	ok(!overtakes(self, slot) && overtakes(other, slot), "F: so it is after a death, but for the successor");
+	drain();
+	ok(!overtakes(other, slot), "F: what was sent is not overtaken");
+	shm_rcu_offline(other);
+	shm_self_leave(other);
+	shm_self_free(other);
+	if (shm_step_begin(&step, self, slot, 0))
+		tap_bail("the object is held");
+	shm_step_free(&step);
+	drain();
+	is_sound("after that");
+}
+
 static void records(void)
 {
 	struct shm_self *recorder;
@@ -271,6 +314,7 @@ int main(void)
 	is_sound("when new");
 	a_life();
 	aborts_and_resends();
+	order();
 	records();
 	full_ring();
 	fills();

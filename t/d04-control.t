@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use IO::Socket::UNIX;
 use Test::More;
-use Velador qw(plan_of sipp slurp wait_for);
+use Velador qw(now plan_of sipp slurp wait_for);
 use Velador::Peer;
 
 my $carrier = Velador::Peer->new(name => 'carrier');
@@ -87,6 +87,25 @@ $all .= $got while ($n = sysread $lazy, $got, 65536);
 like($all, qr/\Aok\n\[\{.*\}\]\n\z/s, 'who reads late gets all of it');
 ok($v->ctl('status'), 'and control goes on');
 is((grep { $_->{kind} eq 'control' } @{ $v->ctl('status')->{processes} })[0]{restarts}, 0, 'it never died');
+my $half = connect_to();
+syswrite $half, "check\n";
+shutdown $half, 1;
+$all = '';
+$all .= $got while sysread $half, $got, 65536;
+like($all, qr/\Aok\n\{"problems":.*\}\n\z/s, 'who has said all and listens gets its answer');
+
+# More connections than there are places: they wait, and go on when others leave.
+my @many = map { connect_to() } 1 .. 60;
+close $_ for splice @many;
+ok($v->ctl('status'), '60 connections that came and went: control answers');
+@many = map { connect_to() } 1 .. 40;
+my $began = now();
+ok($v->ctl('status'), '40 that stay and say nothing: it answers');
+cmp_ok(now() - $began, '<=', 10, sprintf 'after %.1f s: who does not ask loses its place', now() - $began);
+is(sysread($many[0], $got, 100) // 'open', 0, 'as the first of them has');
+close $_ for @many;
+is((grep { $_->{kind} eq 'control' } @{ $v->ctl('status')->{processes} })[0]{restarts}, 0, 'it never died');
+
 for my $command ('reload') {
 	my ($status, $out, $err) = $v->ctl_raw($command);
 	is("$status $err", '0 ', $command);

@@ -28,10 +28,14 @@ static bool reached(const char *point, bool any)
 
 void inject_pass(const char *point)
 {
-	if (inject_hook)
+	const char *other;
+
+	if (inject_hook) {
 		inject_hook(point);
-	else if (reached(point, true))
-		kill(getpid(), SIGKILL);
+	} else if (reached(point, true)) {
+		other = getenv("VELADOR_INJECT_SIGNAL");
+		raise(other ? (int)strtol(other, NULL, 10) : SIGKILL);
+	}
 }
 
 bool inject_fault(const char *point)

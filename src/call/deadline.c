@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is due: resends, transactions that got no answer, limits of the call. Run by the timer process. */
 #include "base/err.h"
+#include "base/inject.h"
 #include "call/call.h"
 
 /* The most that one action sends (a refusal, and CANCEL to each attempt). What finds less room stays due and comes with the next tick. */
@@ -116,6 +117,7 @@ int core_timer(struct core *core, uint32_t slot)
 
 	if (err)
 		return err;
+	INJECT("call.due");
 	if (w.step.old->deadline_ms > core->now_ms) {
 		work_abort(&w);
 		return 0;

@@ -68,6 +68,20 @@ static void start(struct work *w, struct core *core, const struct shm_datagram *
 	w->jpos = d ? d->jpos : 0;
 }
 
+/* What another process has published and not sent yet goes first, and from then on is this change's to send. */
+static bool send_before(struct work *w)
+{
+	const struct shm_state *old = w->step.old;
+
+	if (!shm_step_overtakes(&w->step))
+		return true;
+	if (old->nsends > SHM_SENDS_MAX / 2)
+		return false;
+	w->nsends = old->nsends;
+	memcpy(w->send, shm_state_sends(old), w->nsends * sizeof w->send[0]);
+	return true;
+}
+
 int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, uint32_t slot, uint32_t generation)
 {
 	int err = shm_step_begin(&w->step, core->self, slot, generation);
@@ -81,6 +95,10 @@ int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, 
 	start(w, core, d);
 	if (!d)
 		w->jpos = w->step.old->jpos;
+	if (!send_before(w)) {
+		work_abort(w);
+		return ERR_BUSY;
+	}
 	unpack(&w->call, w->step.old);
 	return 0;
 }

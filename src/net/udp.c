@@ -39,6 +39,20 @@ static int set_family(int fd, bool ipv6)
 	return set(fd, IPPROTO_IP, IP_RECVERR, 1) || set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
 }
 
+int udp_probe(const struct addr *bound)
+{
+	struct sockaddr_storage ss;
+	socklen_t length = addr_to_sockaddr(bound, &ss);
+	int s = socket(bound->family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), saved;
+	bool taken = s < 0 || (bound->family == 6 && set(s, IPPROTO_IPV6, IPV6_V6ONLY, 1)) || bind(s, (struct sockaddr *)&ss, length);
+
+	saved = errno;
+	if (s >= 0)
+		close(s);
+	errno = saved;
+	return taken ? ERR_SYSTEM : 0;
+}
+
 int udp_open(int *fd, const struct addr *bound, struct steer *steer)
 {
 	bool ipv6 = bound->family == 6;

@@ -7,6 +7,10 @@
 #include "net/steer.h"
 #include "shm/shm.h"
 
+/* Whether nobody has bound the address: sockets of a SO_REUSEPORT group would share another program's datagrams without a word, if it has the same user and option.
+ * Returns 0 or ERR_SYSTEM (errno). Context: supervisor, before the group's first socket. */
+int udp_probe(const struct addr *bound);
+
 /* Opens and binds a non-blocking socket of a SO_REUSEPORT group; bound->port must be set. The order of opening is the number in the group.
  * steer: NULL, or for the group's first socket the program to attach before it is bound, so that it is never without.
  * Returns 0 or ERR_SYSTEM (errno). Owns: *fd. Context: supervisor. */

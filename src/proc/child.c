@@ -261,12 +261,27 @@ void child_prefault(struct child *c)
 	uv_timer_start(&c->prefault, on_prefault, PREFAULT_MS, PREFAULT_MS);
 }
 
+static _Noreturn void leave(struct child *c)
+{
+	if (shm_outbox_count(c->self) == 0)
+		shm_self_leave(c->self);
+	_exit(0);
+}
+
+_Noreturn void child_bury(const struct heritage *h, enum shm_kind kind, unsigned index)
+{
+	static struct child c;
+
+	child_start(&c, h, kind, index);
+	child_flush(&c);
+	shm_rcu_quiescent(c.self);
+	leave(&c);
+}
+
 _Noreturn void child_run(struct child *c)
 {
 	c->running = true;
 	child_clock(c);
 	uv_run(&c->loop, UV_RUN_DEFAULT);
-	if (shm_outbox_count(c->self) == 0)
-		shm_self_leave(c->self);
-	_exit(0);
+	leave(c);
 }

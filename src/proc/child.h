@@ -51,6 +51,9 @@ void child_make_room(struct child *c);
 /* From now on enters the arena's pages into this process's page table, a piece at a time, other work between. */
 void child_prefault(struct child *c);
 
+/* A child that is not replaced at once: repairs what it left, sends what its outbox holds, gives the slot back, so that nobody waits for a dead process. Ends the process. */
+_Noreturn void child_bury(const struct heritage *h, enum shm_kind kind, unsigned index);
+
 /* Runs the loop until leaving, gives the slot back, ends the process. */
 _Noreturn void child_run(struct child *c);
 

@@ -10,7 +10,14 @@
 #include "proc/control_private.h"
 #include "proc/log.h"
 
-enum { LEAVE_MS = 1000, BACKLOG = 64 };
+enum {
+	LEAVE_MS = 1000, BACKLOG = 64,
+	ASK_MS = 5000,      /* a client that has not asked by then makes room for others */
+	TAKE_MS = 30000,    /* so does one that takes nothing of its answer for so long */
+	SWEEP_MS = 500,
+};
+
+static void ctl_accept(struct control *control);
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -18,6 +25,8 @@ static void on_closed(uv_handle_t *handle)
 
 	c->used = false;
 	c->control->nclients--;
+	if (c->control->waiting && !c->control->child.leaving)
+		ctl_accept(c->control);
 }
 
 static void ctl_close(struct ctl_client *c)
@@ -56,6 +65,7 @@ void ctl_send(struct ctl_client *c)
 {
 	uv_buf_t buf = uv_buf_init(c->chunk, (unsigned)c->o.n);
 
+	c->until_ms = c->control->child.core.now_ms + TAKE_MS;
 	if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written))
 		ctl_close(c);
 }
@@ -65,6 +75,7 @@ static void on_written(uv_write_t *request, int status)
 	struct ctl_client *c = request->data;
 
 	child_wake(&c->control->child);
+	shm_progress(c->control->child.self);
 	if (status < 0 || !c->element) {
 		ctl_close(c);
 		return;
@@ -87,6 +98,7 @@ static void ctl_handle(struct ctl_client *c, struct str line)
 	int err;
 
 	c->asked = true;
+	c->until_ms = UINT64_MAX;
 	c->o = OUT(c->chunk, sizeof c->chunk);
 	out_lit(&c->o, "ok\n");
 	err = ctl_command(c, str_trim(line), why);
@@ -118,6 +130,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 	(void)buf;
 	child_wake(&c->control->child);
+	if (n == UV_EOF && c->asked) { /* it has no more to say, and waits for the answer */
+		uv_read_stop(stream);
+		return;
+	}
 	if (n < 0) { /* gone, or too much sent */
 		ctl_close(c);
 		return;
@@ -132,24 +148,42 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		ctl_close(c);
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+/* Takes the connection that libuv has accepted; where there is no place, libuv listens no more until one is free and it is taken. */
+static void ctl_accept(struct control *control)
 {
-	struct control *control = listener->data;
+	uv_stream_t *listener = (uv_stream_t *)&control->listener;
 	struct ctl_client *c = control->client;
 
-	child_wake(&control->child);
-	if (status < 0)
-		return;
 	while (c < control->client + CTL_CLIENTS && c->used)
 		c++;
-	if (c == control->client + CTL_CLIENTS) /* libuv asks again at the next accept; it waits in the kernel */
+	control->waiting = c == control->client + CTL_CLIENTS;
+	if (control->waiting)
 		return;
-	*c = (struct ctl_client){ .control = control, .used = true, .helper_fd = -1 };
+	*c = (struct ctl_client){ .control = control, .used = true, .helper_fd = -1, .until_ms = control->child.core.now_ms + ASK_MS };
 	uv_pipe_init(&control->child.loop, &c->pipe, 0);
 	c->pipe.data = c->write.data = c;
 	control->nclients++;
 	if (uv_accept(listener, (uv_stream_t *)&c->pipe) || uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read))
 		ctl_close(c);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+	struct control *control = listener->data;
+
+	child_wake(&control->child);
+	if (status == 0)
+		ctl_accept(control);
+}
+
+static void on_sweep(uv_timer_t *handle)
+{
+	struct control *control = handle->data;
+
+	child_wake(&control->child);
+	for (struct ctl_client *c = control->client; c < control->client + CTL_CLIENTS; c++)
+		if (c->used && control->child.core.now_ms > c->until_ms)
+			ctl_close(c);
 }
 
 static void ctl_answer(struct control *control, const struct sup_answer *answer)
@@ -187,6 +221,7 @@ static bool ctl_may_leave(struct child *child)
 
 	if (!control->leave_by_ms) {
 		control->leave_by_ms = child->core.now_ms + LEAVE_MS;
+		uv_close((uv_handle_t *)&control->listener, NULL);
 		uv_timer_start(&child->pulse, child->pulse.timer_cb, 20, 20);
 	}
 	return control->nclients == 0 || child->core.now_ms >= control->leave_by_ms;
@@ -200,11 +235,13 @@ _Noreturn void control(const struct heritage *h)
 	signal(SIGPIPE, SIG_IGN);
 	control.child.may_leave = ctl_may_leave;
 	uv_pipe_init(&control.child.loop, &control.listener, 0);
-	control.listener.data = control.answers.data = &control;
+	uv_timer_init(&control.child.loop, &control.sweep);
+	control.listener.data = control.answers.data = control.sweep.data = &control;
 	if (uv_pipe_open(&control.listener, h->control_fd) ||
 	    uv_listen((uv_stream_t *)&control.listener, BACKLOG, on_connection) ||
 	    uv_poll_init(&control.child.loop, &control.answers, h->request_fd) ||
-	    uv_poll_start(&control.answers, UV_READABLE, on_answer)) {
+	    uv_poll_start(&control.answers, UV_READABLE, on_answer) ||
+	    uv_timer_start(&control.sweep, on_sweep, SWEEP_MS, SWEEP_MS)) {
 		log_error("the control socket cannot be listened on");
 		_exit(1);
 	}

@@ -3,6 +3,7 @@
  * may be silent. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,7 @@ void ctl_check_stop(struct ctl_client *c)
 
 int ctl_check(struct ctl_client *c, struct str arg, char why[CTL_WHY])
 {
+	pid_t parent = getpid();
 	int fd[2];
 
 	(void)arg;
@@ -88,6 +90,8 @@ int ctl_check(struct ctl_client *c, struct str arg, char why[CTL_WHY])
 		return ERR_SYSTEM;
 	c->helper_pid = fork();
 	if (c->helper_pid == 0) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+			_exit(1);
 		c->o.n = 0;
 		ctl_walk(c, fd[1]);
 	}

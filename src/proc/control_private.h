@@ -26,6 +26,7 @@ struct ctl_client {
 	char request[CTL_REQUEST];
 	size_t got;
 	bool used, asked;          /* asked: the request was read */
+	uint64_t until_ms;         /* it must have asked, or taken what it was sent, by then; UINT64_MAX: it waits for us */
 	struct out o;              /* the chunk being made */
 	char chunk[CTL_CHUNK];
 	/* a list that does not fit into one chunk */
@@ -42,6 +43,8 @@ struct control {
 	struct child child;
 	uv_pipe_t listener;
 	uv_poll_t answers;
+	uv_timer_t sweep;
+	bool waiting;              /* a connection was accepted for which no place was free */
 	unsigned nclients;
 	uint32_t reload_number;
 	uint64_t leave_by_ms;

@@ -11,10 +11,14 @@
  * Returns 0 or ERR_SYSTEM (errno; the former target stays). Called again it changes over. */
 int log_open(const char *target, enum conf_log_level level);
 
+/* Whether the log is a file that stands no more under its name: it was rotated. */
+bool log_moved(void);
+
 /* Who speaks: "supervisor", "worker 0"; kept by copy. */
 void log_name(const char *name);
 
-/* Writes a line of a level; longer than 1000 bytes is cut; control characters become '?'. */
+/* Writes a line of a level; longer than 1000 bytes is cut; control characters become '?'. Does not wait for a pipe's reader or the syslog daemon: a line that finds no room is lost, and
+ * the next that finds some says how many were. */
 void log_line(enum conf_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(CONF_LOG_ERROR, __VA_ARGS__)

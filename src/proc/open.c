@@ -2,6 +2,7 @@
 /* What the supervisor opens before its first fork [sup_]. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -15,6 +16,8 @@
 #include "net/udp.h"
 #include "proc/log.h"
 #include "proc/supervisor_private.h"
+
+enum { LOCK_TRIES = 100, LOCK_TRY_MS = 10 };
 
 static int sup_fail(const char *what, const char *which)
 {
@@ -45,26 +48,53 @@ static int sup_find_user(struct supervisor *s)
 	return 0;
 }
 
-/* An arena file whose lock nobody holds is a former run's. */
+/* The children of a supervisor that was killed die with it, but not at the same instant. */
+static bool sup_lock(int fd)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		poll(NULL, 0, LOCK_TRY_MS);
+	}
+	return false;
+}
+
+/* Whoever holds its lock answers at its control socket. */
+static int sup_open_run_dir(struct supervisor *s)
+{
+	const char *dir = s->heritage.conf->velador.run_dir;
+
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return sup_fail("velador.run_dir", dir);
+	s->run_dir_lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->run_dir_lock < 0)
+		return sup_fail("velador.run_dir", dir);
+	if (sup_lock(s->run_dir_lock))
+		return 0;
+	log_error("velador.run_dir: %s is in use by another Velador", dir);
+	return ERR_DENIED;
+}
+
+/* An arena file whose lock nobody holds is a former run's; we hold it until the file has gone, so that only one takes it away. */
 static int sup_remove_old_arena(const char *path, bool adopt)
 {
 	struct stat st;
-	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC), held;
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC), err = 0;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : sup_fail("arena", path);
-	held = flock(fd, LOCK_EX | LOCK_NB);
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		held = -1;
-	close(fd);
-	if (held) {
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !sup_lock(fd)) {
 		log_error("arena %s is in use by another Velador, or is no file", path);
-		return ERR_DENIED;
+		err = ERR_DENIED;
+	} else if (unlink(path)) {
+		err = sup_fail("arena", path);
+	} else {
+		if (adopt)
+			log_warning("velador.arena = adopt is not in effect yet: calls of the former run are given up");
+		log_notice("removed the arena of a former run, %s", path);
 	}
-	if (adopt)
-		log_warning("velador.arena = adopt is not in effect yet: calls of the former run are given up");
-	log_notice("removed the arena of a former run, %s", path);
-	return unlink(path) ? sup_fail("arena", path) : 0;
+	close(fd);
+	return err;
 }
 
 /* Room for calls that have ended and wait for their record or their last repeats, and for transactions outside calls. */
@@ -87,12 +117,8 @@ static int sup_open_arena(struct supervisor *s)
 		if (err == ERR_SYSTEM)
 			return sup_fail("arena", v->shm_file);
 		log_error("arena %s: %s", v->shm_file, err_text(err));
-		return err;
 	}
-	s->arena_lock = open(v->shm_file, O_RDWR | O_CLOEXEC);
-	if (s->arena_lock < 0 || flock(s->arena_lock, LOCK_EX | LOCK_NB))
-		return sup_fail("arena", v->shm_file);
-	return 0;
+	return err;
 }
 
 static void sup_raise_files(void)
@@ -103,6 +129,15 @@ static void sup_raise_files(void)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+}
+
+static const char *sup_addr_text(char text[ADDR_TEXT], const struct addr *a)
+{
+	struct out o = OUT(text, ADDR_TEXT - 1);
+
+	addr_print(&o, a);
+	text[o.n] = 0;
+	return text;
 }
 
 static void sup_note_listen(struct supervisor *s, unsigned i)
@@ -133,9 +168,11 @@ static int sup_open_sockets(struct supervisor *s)
 	h->udp_fds = s->udp_fds;
 	for (unsigned l = 0; l < h->nlisten; l++) {
 		sup_note_listen(s, l);
-		struct out o = OUT(text, sizeof text - 1);
-		addr_print(&o, &h->listen[l].bound);
-		text[o.n] = 0;
+		if (udp_probe(&h->listen[l].bound))
+			return sup_fail("listen.udp", sup_addr_text(text, &h->listen[l].bound));
+	}
+	for (unsigned l = 0; l < h->nlisten; l++) {
+		sup_addr_text(text, &h->listen[l].bound);
 		for (unsigned w = 0; w < h->max_workers; w++)
 			if (udp_open(&s->udp_fds[w * h->nlisten + l], &h->listen[l].bound, w == 0 ? &steer : NULL))
 				return sup_fail("listen.udp", text);
@@ -149,14 +186,11 @@ static int sup_open_sockets(struct supervisor *s)
 
 static int sup_open_control(struct supervisor *s)
 {
-	const char *dir = s->heritage.conf->velador.run_dir;
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), pair[2];
 	char path[CONF_TEXT + 16];
 	mode_t mask;
 
-	if (mkdir(dir, 0755) && errno != EEXIST)
-		return sup_fail("velador.run_dir", dir);
 	sup_socket_path(path, sizeof path, s->heritage.conf);
 	if (strlen(path) >= sizeof at.sun_path) {
 		log_error("velador.run_dir: %s is too long a path for a socket", path);
@@ -204,7 +238,7 @@ int sup_open(struct supervisor *s)
 {
 	int err;
 
-	if ((err = sup_find_user(s)) || (err = sup_open_arena(s)) || (err = sup_open_sockets(s)) ||
+	if ((err = sup_find_user(s)) || (err = sup_open_run_dir(s)) || (err = sup_open_arena(s)) || (err = sup_open_sockets(s)) ||
 	    (err = sup_open_control(s)) || (err = sup_resolve(s)))
 		return err;
 	if ((err = route_new(&s->heritage.route, s->heritage.conf, s->heritage.shm)))

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 
 enum {
 	TICK_MS = 50,
+	LEAVE_MS = 1000,
 	RETRY_MS = 500,           /* with a disk that takes nothing */
 	BATCH = 256,              /* records in one commit */
 	TEXT_BYTES = 1 << 20,
@@ -32,6 +34,7 @@ struct recorder {
 	int fd;                            /* -1 = not open */
 	struct shm_record_file file;       /* offset: up to where the file is committed */
 	bool failing;                      /* said so in the log */
+	uint64_t leave_by_ms;
 	uint32_t scan_at;                  /* objects below were looked at; see rec_scan */
 	/* the batch; kept until it is written */
 	uint32_t slots[BATCH], generations[BATCH];
@@ -92,8 +95,9 @@ static int rec_open(struct recorder *r)
 	struct str head = record_csv_head();
 	struct stat st;
 
+	/* Locked, since another who writes at an offset of its own would write over our lines. */
 	r->fd = open(r->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (r->fd < 0 || fstat(r->fd, &st) || rec_settle(r, &st))
+	if (r->fd < 0 || flock(r->fd, LOCK_EX | LOCK_NB) || fstat(r->fd, &st) || rec_settle(r, &st))
 		goto failed;
 	if (r->format == RECORD_CSV && r->file.offset == 0) {
 		if (rec_write(r, head))
@@ -103,7 +107,7 @@ static int rec_open(struct recorder *r)
 	}
 	return 0;
 failed:
-	rec_delay(r, "open");
+	rec_delay(r, errno == EWOULDBLOCK ? "another process has locked it" : "open");
 	rec_close(r);
 	return ERR_SYSTEM;
 }
@@ -191,6 +195,7 @@ static bool rec_batch(struct recorder *r)
 	r->file.offset += r->text.n;
 	shm_record_commit(r->child.self, r->file.offset, r->slots, r->generations, r->n);
 	INJECT("rec.committed");
+	shm_progress(r->child.self);
 	shm_count_add(r->child.self, CNT_records_written, r->n);
 	if (r->failing)
 		log_notice("record file %s: written again", r->path);
@@ -214,10 +219,14 @@ static void rec_hup(struct child *c)
 	rec_close((struct recorder *)c);
 }
 
-/* What the others have ended is written first, if the disk takes it; the rest waits for a successor. */
+/* What the others have ended is written first, if the disk takes it, for a bounded time, since at a reload they go on; the rest waits for a successor. */
 static bool rec_may_leave(struct child *c)
 {
-	while (rec_batch((struct recorder *)c))
+	struct recorder *r = (struct recorder *)c;
+
+	if (!r->leave_by_ms)
+		r->leave_by_ms = c->core.now_ms + LEAVE_MS;
+	while (rec_batch(r) && c->core.now_ms < r->leave_by_ms)
 		child_clock(c);
 	return true;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +45,8 @@ pid_t sup_fork_checker(struct supervisor *s, bool read_anew, int *fd)
 	pid = fork();
 	if (pid == 0) {
 		log_name("checker");
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != s->heritage.supervisor)
+			_exit(1);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		close(pipe_fd[0]);
@@ -97,12 +100,27 @@ static void sup_over(struct supervisor *s)
 	sup_reload_start(s);
 }
 
+static void sup_replace_all(struct supervisor *s)
+{
+	s->reload = SUP_REPLACING;
+	s->replacing = 0;
+	for (unsigned i = 0; i < s->nchildren; i++)
+		s->child[i].outdated = s->child[i].pid && s->child[i].state != SUP_BURYING;
+}
+
+/* Whoever rotates the log sends SIGHUP, too, and does not know what is in the configuration. */
 static void sup_refuse(struct supervisor *s, const char *why)
 {
+	const struct conf_velador *v = &s->heritage.conf->velador;
+
 	log_error("reload refused, nothing is changed: %s", why);
 	shm_count(s->self, CNT_reload_failures);
 	sup_answer(s, why);
-	sup_over(s);
+	s->same_again = log_moved() && log_open(v->log, v->log_level) == 0;
+	if (s->same_again)
+		sup_replace_all(s);
+	else
+		sup_over(s);
 }
 
 static void on_report(uv_poll_t *handle, int status, int events)
@@ -196,15 +214,13 @@ void sup_reload_checked(struct supervisor *s, int status)
 		return;
 	}
 	shm_count(s->self, CNT_reloads);
-	s->reload = SUP_REPLACING;
-	s->replacing = 0;
-	for (unsigned i = 0; i < s->nchildren; i++)
-		s->child[i].outdated = s->child[i].pid != 0;
+	sup_replace_all(s);
 }
 
 static void sup_finish(struct supervisor *s)
 {
-	log_notice("the new configuration is in effect");
+	log_notice(s->same_again ? "all write to the new log" : "the new configuration is in effect");
+	s->same_again = false;
 	sup_over(s);
 }
 
@@ -233,10 +249,12 @@ void sup_reload_step(struct supervisor *s)
 	}
 }
 
-/* The verdict on the reload under way is another's, and the control process that asks would not live to hear its own. */
-static bool sup_replaces_control(const struct supervisor *s)
+/* Another waits for his reload, and lives; or the verdict on the one under way is another's, and the control process that asks would not live to hear its own. */
+static bool sup_must_wait(const struct supervisor *s)
 {
-	return s->reload == SUP_CHECKING || (s->reload == SUP_REPLACING && s->child[s->nchildren - 1].outdated);
+	const struct sup_child *control = &s->child[s->nchildren - 1];
+
+	return (s->asked.asker && s->asked.asker == control->pid) || s->reload == SUP_CHECKING || (s->reload == SUP_REPLACING && control->outdated);
 }
 
 void sup_reload_request(struct supervisor *s)
@@ -244,7 +262,7 @@ void sup_reload_request(struct supervisor *s)
 	struct sup_request request;
 
 	while (recv(s->request_fd, &request, sizeof request, MSG_DONTWAIT) == (ssize_t)sizeof request) {
-		if (s->asked.asker || sup_replaces_control(s)) {
+		if (sup_must_wait(s)) {
 			struct sup_answer answer = { .request = request, .failed = true, .text = "another reload is under way" };
 			if (send(s->request_fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 				return;

@@ -11,6 +11,7 @@
 
 #include "base/bug.h"
 #include "base/err.h"
+#include "proc/child.h"
 #include "proc/control.h"
 #include "proc/log.h"
 #include "proc/recorder.h"
@@ -21,7 +22,7 @@
 enum {
 	TICK_BUSY_MS = 5,        /* while something is under way */
 	TICK_IDLE_MS = 200,
-	QUICK_MS = 100,          /* a death so soon after the start is no progress */
+	QUICK_MS = 100,          /* a death so soon after the start is no progress, unless something was done */
 	CRASH_MS = 1000,         /* crashes so soon after the start have one cause */
 	QUICK_DEATHS_FREE = 3,   /* so many in a row are replaced at once */
 	PAUSE_MIN_MS = 50, PAUSE_MAX_MS = 5000,
@@ -72,18 +73,25 @@ static const char *sup_name(const struct sup_child *child)
 }
 
 /* ------------------------------------------------------------------------------------------ children */
-/* Whether the child's loop has turned. */
-static bool sup_has_run(const struct supervisor *s, const struct sup_child *child)
+static struct shm_proc_info sup_info(const struct supervisor *s, const struct sup_child *child)
 {
 	struct shm_proc_info info;
 
 	shm_proc_info(s->heritage.shm, shm_proc_slot(s->heritage.shm, child->kind, child->index), &info);
+	return info;
+}
+
+/* Whether the child's loop has turned. */
+static bool sup_has_run(const struct supervisor *s, const struct sup_child *child)
+{
+	struct shm_proc_info info = sup_info(s, child);
+
 	return info.pid == child->pid && info.heartbeat_ms >= child->forked_ms;
 }
 
 void sup_set_state(struct supervisor *s, struct sup_child *child, enum sup_state state)
 {
-	static const char *const states[] = { "starting", "running", "leaving", "waiting", "gone" };
+	static const char *const states[] = { "starting", "running", "leaving", "burying", "waiting", "gone" };
 
 	log_debug("%s (pid %d): %s -> %s", sup_name(child), (int)child->pid, states[child->state], states[state]);
 	child->state = state;
@@ -108,6 +116,7 @@ void sup_fork(struct supervisor *s, struct sup_child *child)
 	pid_t pid;
 
 	s->heritage.crashes = child->crashes;
+	child->progress = sup_info(s, child).progress;
 	pid = fork();
 	if (pid == 0)
 		sup_become(&s->heritage, child);
@@ -149,14 +158,39 @@ static void sup_count_death(const struct supervisor *s, struct sup_child *child,
 {
 	uint64_t lived_ms = s->now_ms - child->forked_ms;
 	bool crashed = child->silenced || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
-	bool quick = !asked && (!sup_has_run(s, child) || lived_ms < QUICK_MS);
+	bool progress = sup_info(s, child).progress != child->progress || (sup_has_run(s, child) && lived_ms >= QUICK_MS);
 
-	child->quick_deaths = quick ? child->quick_deaths + 1 : 0;
+	child->quick_deaths = asked || progress ? 0 : child->quick_deaths + 1;
 	if (child->silenced) /* that time was no life */
 		lived_ms = lived_ms > s->heritage.conf->velador.heartbeat_ms ? lived_ms - s->heritage.conf->velador.heartbeat_ms : 0;
 	if (lived_ms >= CRASH_MS)
 		child->crashes = 0;
 	child->crashes += crashed && !asked;
+}
+
+/* A dead process that nobody follows holds up every grace period, and the call that it held. */
+static void sup_bury(struct supervisor *s, struct sup_child *child)
+{
+	child->pid = fork();
+	if (child->pid == 0)
+		child_bury(&s->heritage, child->kind, child->index);
+	child->silenced = child->outdated = false;
+	if (child->pid < 0)
+		child->pid = 0;
+	sup_set_state(s, child, child->pid ? SUP_BURYING : SUP_WAITING);
+}
+
+/* Only what the others have ended keeps us: a recorder that was killed gets a successor, once. */
+static void sup_died_stopping(struct supervisor *s, struct sup_child *child, int status)
+{
+	if (child->kind == SHM_RECORDER && status && !s->recorded_again) {
+		s->recorded_again = true;
+		s->stop_by_ms = s->now_ms + STOP_MS;
+		sup_fork(s, child);
+		return;
+	}
+	sup_set_state(s, child, SUP_GONE);
+	child->pid = 0;
 }
 
 static void sup_died(struct supervisor *s, struct sup_child *child, int status)
@@ -165,7 +199,11 @@ static void sup_died(struct supervisor *s, struct sup_child *child, int status)
 	bool asked = child->state == SUP_LEAVING;
 
 	if (s->stopping) {
-		sup_set_state(s, child, SUP_GONE);
+		sup_died_stopping(s, child, status);
+		return;
+	}
+	if (child->state == SUP_BURYING) {
+		sup_set_state(s, child, SUP_WAITING);
 		child->pid = 0;
 		return;
 	}
@@ -176,13 +214,12 @@ static void sup_died(struct supervisor *s, struct sup_child *child, int status)
 		unsigned doublings = child->quick_deaths - QUICK_DEATHS_FREE;
 		uint64_t pause_ms = doublings < 7 ? (uint64_t)PAUSE_MIN_MS << doublings : PAUSE_MAX_MS;
 		child->retry_ms = s->now_ms + (pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
-		sup_set_state(s, child, SUP_WAITING);
-		child->pid = 0;
+		sup_bury(s, child);
 	} else {
 		sup_fork(s, child);
 	}
 	if (!asked)
-		sup_log_death(&dead, status, child->pid);
+		sup_log_death(&dead, status, child->state == SUP_STARTING ? child->pid : 0);
 }
 
 static void sup_reap(struct supervisor *s)
@@ -210,7 +247,7 @@ static void sup_look_at(struct supervisor *s, struct sup_child *child)
 		sup_fork(s, child);
 	if (!child->pid)
 		return;
-	shm_proc_info(s->heritage.shm, shm_proc_slot(s->heritage.shm, child->kind, child->index), &info);
+	info = sup_info(s, child);
 	if (child->state == SUP_STARTING && sup_has_run(s, child))
 		sup_set_state(s, child, SUP_RUNNING);
 	uint64_t seen_ms = child->since_ms;

@@ -9,7 +9,11 @@
 
 enum { SUP_CHILDREN_MAX = 64 + 3 };
 
-enum sup_state { SUP_STARTING, SUP_RUNNING, SUP_LEAVING, SUP_WAITING, SUP_GONE };
+enum sup_state {
+	SUP_STARTING, SUP_RUNNING, SUP_LEAVING,
+	SUP_BURYING,            /* it waits, and a process puts right what it left */
+	SUP_WAITING, SUP_GONE
+};
 
 struct sup_child {
 	enum shm_kind kind;
@@ -19,6 +23,7 @@ struct sup_child {
 	uint64_t since_ms;      /* of this state; of the fork while STARTING and RUNNING */
 	uint64_t forked_ms;
 	uint64_t retry_ms;      /* when WAITING ends */
+	uint64_t progress;      /* what its slot said at the fork */
 	unsigned quick_deaths;  /* in a row, without progress */
 	unsigned crashes;       /* in a row, each soon after its start, or silent */
 	bool silenced;          /* killed by us for its silence */
@@ -37,14 +42,16 @@ struct supervisor {
 	uv_poll_t signals, requests;
 	int signal_fd, request_fd;
 	int *udp_fds;
-	int arena_lock;             /* held as long as any process of ours lives */
+	int run_dir_lock;           /* held as long as any process of ours lives */
 	uint64_t now_ms, last_tick_ms, patient_until_ms;
 	bool ready, stopping, cannot_start;
+	bool recorded_again;        /* the recorder died while stopping, and has got its one successor */
 	uint64_t stop_by_ms;
 
 	/* reload.c */
 	enum sup_reload reload;
 	bool reload_again;          /* asked for while one was under way */
+	bool same_again;            /* the children are replaced for the log's sake: with the configuration that they have */
 	pid_t checker;
 	uint64_t check_by_ms;
 	uv_poll_t report;           /* libuv knows it while report_open: from the fork of the checker until it is closed */

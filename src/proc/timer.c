@@ -45,11 +45,14 @@ static void tmr_due(void *arg, uint32_t slot, uint64_t deadline_ms)
 		t->acted = TURN_ACTIONS + 1;
 		return;
 	}
+	if (shm_deaths(c->h->shm, slot) >= SHM_DEATHS_MAX)
+		return;
 	if (++t->acted % CLOCK_EVERY == 0)
 		child_clock(c);
 	child_make_room(c);
 	switch (core_timer(&c->core, slot)) {
 	case 0:
+		shm_progress(c->self);
 		tmr_count_lag(c, deadline_ms);
 		break;
 	case ERR_BUSY:

@@ -56,6 +56,17 @@ static bool is_keepalive(const struct shm_datagram *d)
 	return true;
 }
 
+static int wrk_handle(struct worker *w, const struct shm_datagram *d)
+{
+	struct child *c = &w->child;
+	int err;
+
+	shm_work_on(c->self, d->jpos);
+	err = core_receive(&c->core, d);
+	shm_work_on(c->self, 0);
+	return err;
+}
+
 /* Order within a call: behind a deferred datagram all later ones of its call wait too. */
 static bool wrk_waits_behind(struct worker *w, const struct shm_datagram *d, unsigned before)
 {
@@ -79,11 +90,12 @@ static void wrk_retry(struct worker *w)
 			break;
 		}
 		child_make_room(c);
-		if (wrk_waits_behind(w, &d, i) || core_receive(&c->core, &d) == ERR_BUSY) {
+		if (wrk_waits_behind(w, &d, i) || wrk_handle(w, &d) == ERR_BUSY) {
 			i++;
 			continue;
 		}
 		shm_deferred_done(c->self, i);
+		shm_progress(c->self);
 		w->ndeferred--;
 	}
 }
@@ -101,6 +113,8 @@ static void wrk_defer(struct worker *w, unsigned entry)
 		}
 		usleep(1000);
 		child_clock(c);
+		child_flush(c);
+		shm_rcu_quiescent(c->self); /* else what we have retired ourselves could never make room */
 		wrk_retry(w);
 	}
 	w->ndeferred++;
@@ -120,13 +134,14 @@ static bool wrk_entry(struct worker *w, unsigned entry)
 		shm_count(c->self, CNT_keepalives);
 	} else {
 		child_make_room(c);
-		if ((w->ndeferred && wrk_waits_behind(w, &d, w->ndeferred)) || core_receive(&c->core, &d) == ERR_BUSY) {
+		if ((w->ndeferred && wrk_waits_behind(w, &d, w->ndeferred)) || wrk_handle(w, &d) == ERR_BUSY) {
 			wrk_defer(w, entry);
 			return true;
 		}
 	}
 	INJECT("wrk.received");
 	shm_journal_done(c->self, entry);
+	shm_progress(c->self);
 	return true;
 }
 
@@ -303,26 +318,42 @@ static bool wrk_may_leave(struct child *c)
 	return true;
 }
 
-/* A predecessor's work: its sends, then its deferred datagrams and its journal. A message that has killed several in a row is set aside. */
+/* Drops the datagram that has killed several workers in a row. */
+static void wrk_set_aside(struct worker *w)
+{
+	struct child *c = &w->child;
+	uint64_t poison = shm_in_work(c->self);
+	struct shm_datagram d;
+
+	if (!poison || c->h->crashes < POISON_CRASHES)
+		return;
+	log_error("a message killed %u workers in a row and is dropped", c->h->crashes);
+	shm_count(c->self, CNT_poison_messages);
+	for (unsigned i = 0; i < SHM_JOURNAL_BATCH; i++)
+		if (shm_journal_entry(c->self, i, &d) == 0 && d.jpos == poison)
+			shm_journal_done(c->self, i);
+	for (unsigned i = 0; shm_deferred(c->self, i, &d) == 0; i++)
+		if (d.jpos == poison) {
+			shm_deferred_done(c->self, i);
+			break;
+		}
+	shm_work_on(c->self, 0);
+}
+
+/* A predecessor's work: its sends, then its deferred datagrams and its journal. */
 static void wrk_inherit(struct worker *w)
 {
 	struct child *c = &w->child;
 	struct shm_datagram d;
 
 	child_flush(c);
+	wrk_set_aside(w);
 	while (shm_deferred(c->self, w->ndeferred, &d) == 0)
 		w->ndeferred++;
 	wrk_retry(w);
-	for (unsigned i = 0, poison = c->h->crashes >= POISON_CRASHES; i < SHM_JOURNAL_BATCH; i++) {
+	for (unsigned i = 0; i < SHM_JOURNAL_BATCH; i++) {
 		if (shm_journal_entry(c->self, i, &d))
 			continue;
-		if (poison) {
-			log_error("a message of %u bytes killed %u workers in a row and is dropped", d.length, c->h->crashes);
-			shm_count(c->self, CNT_poison_messages);
-			shm_journal_done(c->self, i);
-			poison = 0;
-			continue;
-		}
 		shm_count(c->self, CNT_replayed);
 		wrk_entry(w, i);
 	}

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The network between user agents and us: it loses, repeats, delays, and so reorders. It loses the same message at most twice in a row,
+/* The network between user agents and us: it loses, repeats, delays, and so reorders. It loses the same message at most twice in a row (a 4xx once),
  * so that whatever is resent arrives in the end and a failure is never bad luck. */
 #include "sim.h"
 
 enum { DROPS_IN_A_ROW = 2 };
+
+/* A refusal that we keep no state of comes again only when its INVITE does, which is lost as often; and an INVITE is sent but seven times. */
+static unsigned most_drops(const char *bytes, uint32_t length)
+{
+	struct str all = str_make(bytes, length);
+
+	return str_starts(all, STR("SIP/2.0 4")) ? DROPS_IN_A_ROW - 1 : DROPS_IN_A_ROW;
+}
 
 bool network_is_ours(const struct sim *s, const struct addr *a)
 {
@@ -19,13 +27,13 @@ static uint64_t hash(const char *p, size_t n, uint64_t seed)
 	return h;
 }
 
-static bool may_drop(struct sim *s, uint64_t key)
+static bool may_drop(struct sim *s, uint64_t key, unsigned most)
 {
 	struct drops *d = &s->drops[key % SIM_DROPS];
 
 	if (d->key != key)
 		*d = (struct drops){ .key = key };
-	if (d->count >= DROPS_IN_A_ROW) {
+	if (d->count >= most) {
 		d->count = 0;
 		return false;
 	}
@@ -74,7 +82,7 @@ static void tell(struct sim *s, const struct addr *from, const struct addr *to, 
 void network_send(struct sim *s, const struct addr *from, const struct addr *to, const void *bytes, uint32_t length)
 {
 	uint64_t key = hash(bytes, length, hash((const char *)to, sizeof *to, 0));
-	bool lost = rng_permille(&s->rng, s->plan.loss_permille) && may_drop(s, key);
+	bool lost = rng_permille(&s->rng, s->plan.loss_permille) && may_drop(s, key, most_drops(bytes, length));
 	bool twice = !lost && rng_permille(&s->rng, s->plan.repeat_permille);
 
 	s->stats->packets++;
