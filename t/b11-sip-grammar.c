@@ -134,6 +134,29 @@ static void test_nameaddr(void)
 	ok(nameaddr_bad("\"x\" sip:a@h"), "RFC3261-25.1: a display name wants brackets");
 }
 
+/* One pass over address and URI: it accepts what both accept, and finds the same. */
+static void test_address(void)
+{
+	static const char *const texts[] = { "<sip:a@h>;tag=1", "\"A\" <sips:a:p@h:5061;lr?x=y>", "sip:a@h;tag=1", "sip:h", "<sip:%41@[::1]:5>;x", "<tel:+1-23;ext=4>", "*", "<sip:#@h>",
+		"", "<>", "<sip:>", "<a@h>", "<sip:a@h", "<sip:a@h x>", "<sip:a@h>>", "<sip:a@b@c>", "<sip:a@h;x=@>", "<sip:%4@h>", "<sip:a@h:0>", "<sip:a@h:5x>", "<sip:a@[::1>]>",
+		"a@h", "sip:a@h:", "sip:@h", "<sip:a@h>;", "<:x>", "<1sip:x>", "<sip:a@h/>", "<tel:>", "<tel:1\x7f>" };
+	unsigned same = 0;
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct str text = str_of(texts[i]);
+		struct sip_nameaddr one, na;
+		struct sip_uri first, uri;
+		bool got = !sip_address_parse(&one, &first, text);
+		bool want = !sip_nameaddr_parse(&na, text) && (na.star || !sip_uri_parse(&uri, na.uri));
+
+		if (got == want && (!got || (one.star && na.star) || (str_eq(one.uri, na.uri) && str_eq(one.params, na.params) && str_eq(first.all, uri.all) && str_eq(first.host, uri.host))))
+			same++;
+		else
+			diag("%s", texts[i]);
+	}
+	is_u64(same, sizeof texts / sizeof *texts, "RFC3261-20.10: an address and its URI in one pass");
+}
+
 static void test_via(void)
 {
 	struct sip_via v;
@@ -203,6 +226,7 @@ int main(void)
 	test_lists();
 	test_params();
 	test_nameaddr();
+	test_address();
 	test_via();
 	test_cseq_rack();
 	test_numbers();

@@ -117,7 +117,7 @@ int sip_address_parse(struct sip_nameaddr *na, struct sip_uri *uri, struct str v
 size_t sip_ip6_span(struct str s);
 
 /* Takes a host (name, IPv4 or "[" IPv6 "]") and an optional ":" port off the front. *port is 0 where there is none.
- * lws: white space may stand around the colon. Returns 0 or ERR_SYNTAX. */
+ * lws: white space may stand around the colon. *s is undefined where it fails. Returns 0 or ERR_SYNTAX. */
 static inline int sip_hostport(struct str *s, struct str *host, uint16_t *port, bool lws)
 {
 	uint64_t number = 0;

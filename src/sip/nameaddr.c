@@ -41,17 +41,17 @@ static int parse_bare(struct sip_nameaddr *na, struct sip_uri *uri, struct str *
 }
 
 /* The header's parameters, to the end of s. */
-static int parse_params(struct sip_nameaddr *na, struct str s)
+static int parse_params(struct sip_nameaddr *na, struct str *s)
 {
 	struct sip_one_param one;
 
-	na->params = s;
-	while (s.n && !sip_param_next(&s, &one))
+	na->params = *s;
+	while (s->n && !sip_param_next(s, &one))
 		if (!na->tag.p && str_ieq(one.name, STR("tag"))) {
 			na->tag = one.value;
 			na->tag_quoted = one.quoted;
 		}
-	return s.n ? ERR_SYNTAX : 0;
+	return s->n ? ERR_SYNTAX : 0;
 }
 
 int sip_address_parse(struct sip_nameaddr *na, struct sip_uri *uri, struct str value)
@@ -72,7 +72,7 @@ int sip_address_parse(struct sip_nameaddr *na, struct sip_uri *uri, struct str v
 	if (err)
 		return err;
 	sip_lws(&s);
-	return parse_params(na, s);
+	return parse_params(na, &s);
 }
 
 int sip_nameaddr_parse(struct sip_nameaddr *na, struct str value)
