@@ -100,6 +100,15 @@ static uint64_t word_mask(uint32_t word, uint32_t blocks)
 	return blocks - word * 64 >= 64 ? ~0ull : (1ull << (blocks - word * 64)) - 1;
 }
 
+/* The block that will be taken next has lain untouched for long, or for ever: its head and what is written first are fetched meanwhile. */
+static void fetch_next(const struct shm *shm, const struct shm_cursor *c, uint64_t maybe, uint32_t units)
+{
+	const char *next = (const char *)shm_head(shm, c->chunk * SHM_CHUNK_UNITS + (c->word * 64 + (uint32_t)__builtin_ctzll(maybe)) * units);
+
+	for (uint32_t i = 0; i < units && i < 4; i++)
+		__builtin_prefetch(next + (size_t)i * SHM_UNIT, 1);
+}
+
 static bool take_in_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t units, shm_ref *note, shm_ref *ref)
 {
 	uint32_t blocks = SHM_CHUNK_UNITS / units, words = (blocks + 63) / 64;
@@ -112,8 +121,11 @@ static bool take_in_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t 
 			uint32_t block = c->word * 64 + (uint32_t)__builtin_ctzll(maybe);
 			uint32_t index = c->chunk * SHM_CHUNK_UNITS + block * units;
 
-			if (try_take(self, index, hints, maybe & -maybe, note, ref))
-				return true;
+			if (!try_take(self, index, hints, maybe & -maybe, note, ref))
+				continue;
+			if (maybe & (maybe - 1))
+				fetch_next(self->shm, c, maybe & (maybe - 1), units);
+			return true;
 		}
 	}
 	return false;
@@ -303,6 +315,14 @@ void *shm_block(const struct shm *shm, shm_ref ref)
 	uint64_t word = ref ? uatomic_read(&shm_head(shm, shm_low(ref))->word) : 0;
 
 	return shm_low(word) && shm_high(word) == shm_high(ref) ? shm_payload(shm, shm_low(ref)) : NULL;
+}
+
+void shm_state_fetch(const struct shm *shm, const struct shm_state *state)
+{
+	const shm_ref *refs = shm_state_refs(state);
+
+	for (unsigned i = 0; i < state->nrefs; i++)
+		__builtin_prefetch(shm_head(shm, shm_low(refs[i])));
 }
 
 uint32_t shm_block_bytes(const struct shm *shm, shm_ref ref)

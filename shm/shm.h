@@ -186,6 +186,8 @@ static inline void *shm_state_body(const struct shm_state *s)
 {
 	return shm_state_refs(s) + s->nrefs;
 }
+/* Tells the processor to fetch the heads of the blocks that a state holds, which will be looked at soon. Changes nothing. Read section: online. */
+void shm_state_fetch(const struct shm *shm, const struct shm_state *state);
 
 /* Borrow the published state of a slot: NULL where it is free or (generation != 0) where the generation is another. *generation_out (may be
  * NULL) receives the slot's. Read section: online. */
