@@ -347,15 +347,19 @@ struct usage {
 
 static struct usage usage_of(const struct shm *shm)
 {
+	uint64_t left = uatomic_read(&shm->header->chunks_assigned), large_chunks = 0;
 	struct usage u = { .last_resort = 0 };
-	uint64_t large_chunks = 0;
 
-	for (uint32_t chunk = 1; chunk <= shm->nchunks; chunk++) {
-		uint64_t bytes = uatomic_read(&shm->chunk_class[chunk]) ? chunk_used_bytes(shm, chunk) : 0;
+	for (uint32_t chunk = 1; left && chunk <= shm->nchunks; chunk++) {
 		unsigned class = chunk_class(shm, chunk);
+		uint64_t bytes;
 
+		if (class >= SHM_CLASSES)
+			continue;
+		left--;
+		bytes = chunk_used_bytes(shm, chunk);
 		u.used += bytes;
-		if (class >= SHM_CLASSES || shm_class_units(class) <= LARGE_UNITS)
+		if (shm_class_units(class) <= LARGE_UNITS)
 			continue;
 		u.large += bytes;
 		large_chunks++;

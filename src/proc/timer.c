@@ -11,7 +11,7 @@ enum {
 	TICK_MS = 10,
 	TURN_ACTIONS = 512,     /* between two quiescent states; the rest of a burst follows at once */
 	TURNS = 16,             /* at most, in one tick */
-	WATCH_TICKS = 20,       /* between two looks at the heap */
+	WATCH_TICKS = 5,        /* between two looks at the heap */
 	CLOCK_EVERY = 32,       /* actions between two looks at the clock */
 	LATE_MS = 20,
 	AWAY_MS = 5000,         /* nobody looked at the board for longer: overdue refreshes are spread, and sessions get one more chance */
