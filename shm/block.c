@@ -105,7 +105,7 @@ static void fetch_next(const struct shm *shm, const struct shm_cursor *c, uint64
 {
 	const char *next = (const char *)shm_head(shm, c->chunk * SHM_CHUNK_UNITS + (c->word * 64 + (uint32_t)__builtin_ctzll(maybe)) * units);
 
-	for (uint32_t i = 0; i < units && i < 4; i++)
+	for (uint32_t i = 0; i < units && i < 16; i++)
 		__builtin_prefetch(next + (size_t)i * SHM_UNIT, 1);
 }
 
