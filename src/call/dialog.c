@@ -5,20 +5,13 @@
 
 enum { CSEQ_FIRST_MAX = 1 << 30, SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
 
-/* Whether a name-addr holds a URI that a request can be sent to. *uri: without headers, which a Request-URI does not have (RFC 3261 §19.1.1).
- * checked: sip_check() has read it; then all that is left to find are its headers. */
-static bool usable(struct str value, bool checked, struct str *uri)
+/* Whether a name-addr holds a URI that a request can be sent to. *uri: without headers, which a Request-URI does not have (RFC 3261 §19.1.1). */
+static bool usable(struct str value, struct str *uri)
 {
 	struct sip_nameaddr na;
 	struct sip_uri u;
 
-	if (sip_nameaddr_parse(&na, value) || na.star)
-		return false;
-	if (checked && str_chr(na.uri, '?') == na.uri.n) {
-		*uri = na.uri;
-		return true;
-	}
-	if (sip_uri_parse(&u, na.uri))
+	if (sip_address_parse(&na, &u, value) || na.star)
 		return false;
 	*uri = u.headers.n ? str_head(na.uri, (size_t)(u.headers.p - 1 - na.uri.p)) : na.uri;
 	return true;
@@ -30,7 +23,7 @@ static bool contact_uri(const struct sip_msg *m, struct str *uri)
 	struct sip_values v = sip_values(m, SIP_H_CONTACT);
 	struct str value;
 
-	return sip_values_next(&v, &value) && usable(value, !m->status, uri);
+	return sip_values_next(&v, &value) && usable(value, uri);
 }
 
 /* The Record-Route values as a route set: in order for a UAS (§12.1.1), reversed for a UAC (§12.1.2). */
@@ -42,7 +35,7 @@ static struct str route_set(const struct sip_msg *m, bool reversed, char *buf, s
 	unsigned n = 0;
 
 	while (n < ROUTES_COUNT && sip_values_next(&v, &value[n]))
-		n += usable(value[n], false, &uri);
+		n += usable(value[n], &uri);
 	for (unsigned i = 0; i < n; i++) {
 		if (i)
 			out_lit(&o, ", ");

@@ -7,7 +7,7 @@ struct str field_uri(struct str value, char *buf, size_t cap)
 	struct sip_nameaddr na;
 	struct sip_uri uri;
 
-	if (!value.n || sip_nameaddr_parse(&na, value) || sip_uri_parse(&uri, na.uri))
+	if (!value.n || sip_address_parse(&na, &uri, value) || na.star)
 		return STR_NONE;
 	out_str(&o, uri.scheme);
 	out_lit(&o, ":");

@@ -46,7 +46,7 @@ static bool route_is_ours(const struct core *core, struct str value)
 	struct sip_nameaddr na;
 	struct sip_uri uri;
 
-	return !sip_nameaddr_parse(&na, value) && !sip_uri_parse(&uri, na.uri) && is_ours(core, &uri);
+	return !sip_address_parse(&na, &uri, value) && !na.star && is_ours(core, &uri);
 }
 
 /* RFC 3261 §16.6 step 6 within a dialog: the next Route, else the Request-URI; only to configured peers, so that nobody is an open relay. */

@@ -90,10 +90,16 @@ bool call_room(struct work *w, unsigned n)
 	return true;
 }
 
+/* A server's final answer has gone. */
+static bool is_answered(const struct txn *t)
+{
+	return t->state != TXN_TRYING && t->state != TXN_PROCEEDING;
+}
+
 /* A server that gave its final answer makes no other from the head kept, and repeats that answer only until it is acknowledged. */
 static void let_go(struct txn *t)
 {
-	if (txn_is_client(t) || t->state == TXN_TRYING || t->state == TXN_PROCEEDING)
+	if (txn_is_client(t) || !is_answered(t))
 		return;
 	t->request = 0;
 	if (t->state == TXN_CONFIRMED || t->state == TXN_ACKED)
@@ -238,7 +244,7 @@ static void answer(struct work *w, struct txn *s, unsigned status, struct str re
 	struct sip_fault why;
 	struct sip_msg m;
 
-	if (!s->request) { /* it has its final answer, or the arena was full */
+	if (is_answered(s)) { /* a second answer is dropped or counted, as the table says */
 		server_emit(w, s, status, 0, 0);
 		return;
 	}

@@ -109,10 +109,6 @@ size_t sip_comment_span(struct str s);
  * Returns 0 or ERR_SYNTAX. */
 int sip_uri_take(struct sip_uri *uri, struct str *s);
 
-/* As sip_nameaddr_parse(), and reads the URI in the same pass (not for a star; uri may be NULL). *na and *uri are undefined where it fails.
- * Returns 0 or ERR_SYNTAX. */
-int sip_address_parse(struct sip_nameaddr *na, struct sip_uri *uri, struct str value);
-
 /* The length of the "[" IPv6 "]" at the start of s, 0 where there is none. */
 size_t sip_ip6_span(struct str s);
 

@@ -193,6 +193,8 @@ struct sip_nameaddr {
 	bool star;           /* Contact: * */
 };
 int sip_nameaddr_parse(struct sip_nameaddr *na, struct str value);
+/* The same with its URI, read in the same pass (not for a star; uri may be NULL). *na and *uri are undefined where it fails. Returns 0 or ERR_SYNTAX. */
+int sip_address_parse(struct sip_nameaddr *na, struct sip_uri *uri, struct str value);
 
 int sip_via_parse(struct sip_via *via, struct str value);
 /* The first Via value of a message as far as it can be read: where its parameters are malformed, those before. That is enough to
