@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "call/call.h"
 
-enum { CSEQ_FIRST_MAX = 1 << 30, SIP_PORT = 5060, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
+enum { CSEQ_FIRST_MAX = 1 << 30, ROUTES_MAX = 8192, ROUTES_COUNT = 64 };
 
 /* Whether a name-addr holds a URI that a request can be sent to. *uri: without headers, which a Request-URI does not have (RFC 3261 §19.1.1). */
 static bool usable(struct str value, struct str *uri)
@@ -128,38 +128,18 @@ shm_ref dialog_with_sent(struct work *w, shm_ref dialog, struct str sent)
 	return with_field(w, dialog, DIALOG_SENT, same ? STR_NONE : sent);
 }
 
-/* Where a URI points, if it is a SIP URI with an IP address, of its host or in maddr (RFC 3261 §19.1.1), and one host's. A dialog's URIs were picked apart when it was
- * made (usable()): here it is enough to cut the host out. */
-static bool address_of(struct str uri, struct addr *a)
-{
-	size_t colon = str_chr(uri, ':'), at;
-	struct str scheme = str_head(uri, colon), host = str_from(uri, colon + 1), params;
-	struct sip_uri u;
-
-	if (!str_ieq(scheme, STR("sip")) && !str_ieq(scheme, STR("sips")))
-		return false;
-	at = str_chr(host, '@');
-	if (at < host.n)
-		host = str_from(host, at + 1);
-	params = str_from(host, str_chr(host, ';'));
-	if (params.n && sip_param(params, STR("maddr"), NULL))
-		return !sip_uri_parse(&u, uri) && !sip_uri_target(&u, a);
-	host = str_head(host, host.n - params.n);
-	host = str_head(host, str_chr(host, '?'));
-	return addr_parse(a, host, SIP_PORT) == 0 && addr_is_unicast(a);
-}
-
 void dialog_next_hop(struct work *w, shm_ref dialog, const struct addr *fallback, struct addr *to)
 {
 	struct str routes = strings_get(w->core->shm, dialog, DIALOG_ROUTES), first, text;
 	struct sip_nameaddr na;
+	struct sip_uri uri;
 	struct addr a;
 
 	text = strings_get(w->core->shm, dialog, DIALOG_TARGET);
 	if (sip_list_next(&routes, &first) && !sip_nameaddr_parse(&na, first))
 		text = na.uri;
 	*to = *fallback;
-	if (!address_of(text, &a))
+	if (sip_uri_parse(&uri, text) || sip_uri_target(&uri, &a))
 		return;
 	a.transport = fallback->transport;
 	a.scope = addr_same_ip(&a, fallback) ? fallback->scope : 0;

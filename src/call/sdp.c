@@ -64,33 +64,11 @@ bool has_sdp(const struct sip_msg *m)
 	return sdp_of(m).n > 0;
 }
 
-/* What we wrote ends with its body, and is whole: where the body is a description and nothing else, Content-Type says so on a line, and the other headers need
- * not be read. */
-static struct str plain_body(struct str rest)
-{
-	bool sdp = false;
-
-	rest = str_from(rest, str_chr(rest, '\n') + 1);
-	while (rest.n) {
-		struct str line = str_head(rest, str_chr(rest, '\n'));
-
-		rest = str_from(rest, line.n + 1);
-		if (!line.n || line.p[0] == '\r')
-			return sdp ? rest : STR_NONE;
-		if ((line.p[0] | 0x20) == 'c' && !sdp)
-			sdp = str_starts(line, STR("Content-Type: application/sdp"));
-	}
-	return STR_NONE;
-}
-
 struct str sdp_of_sent(const char *bytes, size_t n)
 {
-	struct str body = plain_body(str_make(bytes, n));
 	struct sip_fault why;
 	struct sip_msg m;
 
-	if (body.n)
-		return body;
 	return sip_parse(&m, bytes, n, &why) ? STR_NONE : sdp_of(&m);
 }
 
