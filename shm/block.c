@@ -82,12 +82,15 @@ static bool try_take(struct shm_self *self, uint32_t index, uint64_t *hints, uin
 	return false;
 }
 
+/* The block that is taken next is fetched while this one is filled. */
 static bool take_warm(struct shm_self *self, struct shm_cursor *c, uint32_t units, shm_ref *note, shm_ref *ref)
 {
 	while (c->nwarm) {
 		uint32_t index = c->warm[--c->nwarm], block = index % SHM_CHUNK_UNITS / units;
 		uint64_t *hints = &self->shm->chunk_hints[index / SHM_CHUNK_UNITS].busy[block / 64];
 
+		if (c->nwarm)
+			shm_fetch_block(self->shm, c->warm[c->nwarm - 1], units);
 		if (is_free(self->shm, index) && try_take(self, index, hints, 1ull << block % 64, note, ref))
 			return true;
 	}
@@ -100,13 +103,9 @@ static uint64_t word_mask(uint32_t word, uint32_t blocks)
 	return blocks - word * 64 >= 64 ? ~0ull : (1ull << (blocks - word * 64)) - 1;
 }
 
-/* The block that will be taken next has lain untouched for long, or for ever: its head and what is written first are fetched meanwhile. */
-static void fetch_next(const struct shm *shm, const struct shm_cursor *c, uint64_t maybe, uint32_t units)
+static uint32_t block_index(const struct shm_cursor *c, uint64_t maybe, uint32_t units)
 {
-	const char *next = (const char *)shm_head(shm, c->chunk * SHM_CHUNK_UNITS + (c->word * 64 + (uint32_t)__builtin_ctzll(maybe)) * units);
-
-	for (uint32_t i = 0; i < units && i < 16; i++)
-		__builtin_prefetch(next + (size_t)i * SHM_UNIT, 1);
+	return c->chunk * SHM_CHUNK_UNITS + (c->word * 64 + (uint32_t)__builtin_ctzll(maybe)) * units;
 }
 
 static bool take_in_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t units, shm_ref *note, shm_ref *ref)
@@ -118,13 +117,10 @@ static bool take_in_chunk(struct shm_self *self, struct shm_cursor *c, uint32_t 
 		uint64_t maybe = ~uatomic_read(hints) & word_mask(c->word, blocks);
 
 		for (; maybe; maybe &= maybe - 1) {
-			uint32_t block = c->word * 64 + (uint32_t)__builtin_ctzll(maybe);
-			uint32_t index = c->chunk * SHM_CHUNK_UNITS + block * units;
-
-			if (!try_take(self, index, hints, maybe & -maybe, note, ref))
+			if (!try_take(self, block_index(c, maybe, units), hints, maybe & -maybe, note, ref))
 				continue;
 			if (maybe & (maybe - 1))
-				fetch_next(self->shm, c, maybe & (maybe - 1), units);
+				shm_fetch_block(self->shm, block_index(c, maybe & (maybe - 1), units), units);
 			return true;
 		}
 	}
@@ -315,14 +311,6 @@ void *shm_block(const struct shm *shm, shm_ref ref)
 	uint64_t word = ref ? uatomic_read(&shm_head(shm, shm_low(ref))->word) : 0;
 
 	return shm_low(word) && shm_high(word) == shm_high(ref) ? shm_payload(shm, shm_low(ref)) : NULL;
-}
-
-void shm_state_fetch(const struct shm *shm, const struct shm_state *state)
-{
-	const shm_ref *refs = shm_state_refs(state);
-
-	for (unsigned i = 0; i < state->nrefs; i++)
-		__builtin_prefetch(shm_head(shm, shm_low(refs[i])));
 }
 
 uint32_t shm_block_bytes(const struct shm *shm, shm_ref ref)

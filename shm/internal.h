@@ -112,6 +112,8 @@ static inline shm_ref shm_ref_of(const struct shm *shm, uint32_t index)
 	return shm_pack(shm_high(uatomic_read(&shm_head(shm, index)->word)), index);
 }
 uint32_t shm_class_units(unsigned class);
+/* fetch.c: a block that is about to be taken, with the intent to write. */
+void shm_fetch_block(const struct shm *shm, uint32_t index, uint32_t units);
 /* Takes a block for `bytes` of payload; *note (in the process slot) names each candidate before it is tried. */
 int shm_block_take(struct shm_self *self, size_t bytes, shm_ref *note, shm_ref *ref);
 /* Frees a block that nobody can read any more. Twice is harmless. self may be NULL. */

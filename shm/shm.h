@@ -186,8 +186,11 @@ static inline void *shm_state_body(const struct shm_state *s)
 {
 	return shm_state_refs(s) + s->nrefs;
 }
-/* Tells the processor to fetch the heads of the blocks that a state holds, which will be looked at soon. Changes nothing. Read section: online. */
-void shm_state_fetch(const struct shm *shm, const struct shm_state *state);
+/* Tell the processor to fetch what will be looked at soon: an object's slot; a little later its published state; a little later the blocks that the
+ * state holds. Change nothing; slot: any number, also one that names no object. Read section: online. */
+void shm_fetch_slot(const struct shm *shm, uint32_t slot);
+void shm_fetch_state(const struct shm *shm, uint32_t slot);
+void shm_fetch_blocks(const struct shm *shm, uint32_t slot);
 
 /* Borrow the published state of a slot: NULL where it is free or (generation != 0) where the generation is another. *generation_out (may be
  * NULL) receives the slot's. Read section: online. */

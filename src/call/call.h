@@ -50,6 +50,9 @@ void handle_contact(struct out *o, const struct core *core, const struct handle 
 /* Returns 0; ERR_NOTFOUND (not ours by its form); ERR_DENIED (ours by its form, wrong check). */
 int handle_of_branch(struct handle *h, const struct core *core, struct str branch);
 int handle_of_contact(struct handle *h, const struct core *core, struct str user);
+/* The slot that a text beginning with a branch or a contact of ours names, unchecked; UINT32_MAX: it is none by its form. For guesses (ahead.c). */
+uint32_t handle_slot_of_branch(struct str text);
+uint32_t handle_slot_of_contact(struct str text);
 
 /* ------------------------------------------------------------------------------------------ transactions of a call (txns.c) */
 struct txn *call_txn_by_id(struct call *c, uint16_t id);

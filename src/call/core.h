@@ -49,6 +49,16 @@ struct core {
 	struct core_early early[CORE_EARLY_CANCELS]; /* private to the process; lost with it, and then they wait once more */
 };
 
+/* What waits in a batch is foreseen: while one datagram is handled, what the next ones will look at is fetched from memory (shm/fetch.c). Guesses from their
+ * first bytes; a wrong one costs a few loads. The caller owns it, for one batch; .n = .at = 0 at the start. */
+struct core_ahead {
+	unsigned n, at;
+	uint32_t slot[SHM_JOURNAL_BATCH]; /* UINT32_MAX: none can be told */
+};
+/* First all datagrams of the batch, in order, SHM_JOURNAL_BATCH at most; then, before each is handled, one step. Context: worker; RCU online. */
+void core_ahead_see(struct core_ahead *ahead, const struct core *core, const struct shm_datagram *datagram);
+void core_ahead_step(struct core_ahead *ahead, const struct core *core);
+
 /* Handles one datagram. Its effects are published and its sends queued in the outbox when this returns 0.
  * Returns 0 (also for everything that was refused or dropped: counted); ERR_BUSY where the call is held by another process, and for a CANCEL
  * that waits for its INVITE: defer the datagram and every later one of the same call.

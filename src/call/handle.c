@@ -75,3 +75,20 @@ int handle_of_contact(struct handle *h, const struct core *core, struct str user
 		return ERR_NOTFOUND;
 	return parse(h, core, str_from(user, 1), 'c');
 }
+
+static uint32_t slot_of(struct str text)
+{
+	uint32_t slot;
+
+	return text.n >= ALL && hex_read(text.p, &slot) ? slot : UINT32_MAX;
+}
+
+uint32_t handle_slot_of_branch(struct str text)
+{
+	return str_starts(text, STR(COOKIE)) ? slot_of(str_from(text, STR(COOKIE).n)) : UINT32_MAX;
+}
+
+uint32_t handle_slot_of_contact(struct str text)
+{
+	return str_starts(text, STR("v")) ? slot_of(str_from(text, 1)) : UINT32_MAX;
+}

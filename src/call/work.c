@@ -88,7 +88,7 @@ int work_begin(struct work *w, struct core *core, const struct shm_datagram *d, 
 
 	if (err)
 		return err;
-	shm_state_fetch(core->shm, w->step.old);
+	shm_fetch_blocks(core->shm, slot);
 	if (d && d->jpos && w->step.old->jpos == d->jpos) {
 		shm_step_resend(&w->step);
 		return ERR_EXISTS;

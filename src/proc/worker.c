@@ -120,29 +120,46 @@ static void wrk_defer(struct worker *w, unsigned entry)
 	w->ndeferred++;
 }
 
-/* Returns false where the entry is empty. */
-static bool wrk_entry(struct worker *w, unsigned entry)
+static void wrk_entry(struct worker *w, unsigned entry, const struct shm_datagram *d)
 {
 	struct child *c = &w->child;
-	struct shm_datagram d;
 
-	if (shm_journal_entry(c->self, entry, &d))
-		return false;
-	if (d.truncated) {
+	if (d->truncated) {
 		shm_count(c->self, CNT_truncated);
-	} else if (is_keepalive(&d)) {
+	} else if (is_keepalive(d)) {
 		shm_count(c->self, CNT_keepalives);
 	} else {
 		child_make_room(c);
-		if ((w->ndeferred && wrk_waits_behind(w, &d, w->ndeferred)) || wrk_handle(w, &d) == ERR_BUSY) {
+		if ((w->ndeferred && wrk_waits_behind(w, d, w->ndeferred)) || wrk_handle(w, d) == ERR_BUSY) {
 			wrk_defer(w, entry);
-			return true;
+			return;
 		}
 	}
 	INJECT("wrk.received");
 	shm_journal_done(c->self, entry);
 	shm_progress(c->self);
-	return true;
+}
+
+/* The batch that the kernel has filled. An empty datagram leaves its entry empty. */
+static void wrk_batch(struct worker *w, unsigned n)
+{
+	struct child *c = &w->child;
+	struct shm_datagram batch[SHM_JOURNAL_BATCH];
+	unsigned entry[SHM_JOURNAL_BATCH], full = 0;
+	struct core_ahead ahead = { 0 };
+
+	for (unsigned i = 0; i < n; i++) {
+		if (shm_journal_entry(c->self, i, &batch[full])) {
+			shm_count(c->self, CNT_keepalives);
+			continue;
+		}
+		core_ahead_see(&ahead, &c->core, &batch[full]);
+		entry[full++] = i;
+	}
+	for (unsigned i = 0; i < full; i++) {
+		core_ahead_step(&ahead, &c->core);
+		wrk_entry(w, entry[i], &batch[i]);
+	}
 }
 
 /* Returns how many datagrams came. The clock is read after they did: the timer process may have sent a moment ago what one of them answers, and no
@@ -156,9 +173,7 @@ static unsigned wrk_receive(struct worker *w, struct wrk_socket *s)
 	INJECT("wrk.journal");
 	if (n)
 		child_clock(&w->child);
-	for (unsigned i = 0; i < n; i++)
-		if (!wrk_entry(w, i))
-			shm_count(w->child.self, CNT_keepalives); /* an empty datagram */
+	wrk_batch(w, n);
 	return n;
 }
 
@@ -355,7 +370,7 @@ static void wrk_inherit(struct worker *w)
 		if (shm_journal_entry(c->self, i, &d))
 			continue;
 		shm_count(c->self, CNT_replayed);
-		wrk_entry(w, i);
+		wrk_entry(w, i, &d);
 	}
 	child_flush(c);
 	shm_rcu_quiescent(c->self);
