@@ -2,6 +2,8 @@
 /* Grace periods over processes, by quiescent states (guarantees A and E; the proof is in README). */
 #include "shm/internal.h"
 
+enum { FREED_AHEAD = 4 }; /* blocks whose heads are fetched while one is freed */
+
 void shm_retire(struct shm *shm, struct shm_proc *p, shm_ref ref)
 {
 	struct shm_limbo_entry *e = &p->limbo[p->limbo_tail % SHM_LIMBO];
@@ -42,6 +44,7 @@ void shm_rcu_reclaim(struct shm_self *self)
 
 		if (e->epoch >= oldest)
 			break;
+		shm_fetch_block(self->shm, shm_low(p->limbo[(p->limbo_head + FREED_AHEAD) % SHM_LIMBO].ref), 1);
 		shm_block_free(self->shm, self, e->ref);
 		SHM_STEP("shm.limbo.freed");
 		uatomic_set(&p->limbo_head, p->limbo_head + 1);

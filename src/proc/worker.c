@@ -16,8 +16,8 @@ enum {
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
-	PACE_MIN_MS = 2, PACE_MAX_MS = 10, /* between two looks at a busy socket: the most that pacing adds to a message's way */
-	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 3 / 2, /* wanted from a look */
+	PACE_MIN_MS = 2, PACE_MAX_MS = 16, /* between two looks at a busy socket: the most that pacing adds to a message's way */
+	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2, /* wanted from a look */
 	WINDOW_MS = 16,        /* how far back "busy" looks */
 	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer */
 	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The floor under any proxy: what the kernel alone asks for a datagram that comes in and goes out again, in batches, on loopback.
  * usage: floor COUNT RATE BYTES
- *     prints the forwarder's own CPU microseconds for each datagram; a generator sends COUNT datagrams at RATE a second and swallows what returns
+ *     prints the forwarder's own CPU microseconds for each datagram; a generator sends COUNT datagrams at RATE a second and swallows what returns. Each
+ *     millisecond it sends what is due in one go, so that the forwarder has batches: nothing is cheaper.
+ * usage: floor evenly COUNT RATE BYTES
+ *     the same, but the generator never sleeps, and sends each datagram at its own time
  * usage: floor between PORT GATEWAY-PORT
  *     forwards between a caller, whoever sends to PORT, and a gateway, until it is killed: what the same peers cost a proxy that reads nothing. Who is
  *     sent to may sleep, and to wake him is on the sender's account, which the first form leaves out. */
@@ -10,6 +13,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +62,8 @@ static long swallow(int fd)
 	return n;
 }
 
-/* Sends what is due, swallows what came, sleeps until the next is due: at any rate, as evenly as the clock allows. */
-static void generate(int fd, const struct sockaddr_in *to, long count, double rate, size_t bytes)
+/* Sends what is due, swallows what came, sleeps for a millisecond, if it may sleep. */
+static void generate(int fd, const struct sockaddr_in *to, long count, double rate, size_t bytes, bool sleeps)
 {
 	static const char datagram[DATAGRAM_MAX_BYTES] = "OPTIONS";
 	double start = now_s();
@@ -71,7 +75,8 @@ static void generate(int fd, const struct sockaddr_in *to, long count, double ra
 		for (; sent < due && sent < count; sent++)
 			sendto(fd, datagram, bytes, 0, (const struct sockaddr *)to, sizeof *to);
 		back += swallow(fd);
-		poll(NULL, 0, 1);
+		if (sleeps)
+			poll(NULL, 0, 1);
 	}
 	for (double end = now_s() + 2; back < count && now_s() < end;) {
 		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 50);
@@ -151,6 +156,7 @@ static _Noreturn void forward_between(uint16_t port, uint16_t gateway_port)
 
 int main(int argc, char **argv)
 {
+	bool sleeps = !(argc == 5 && strcmp(argv[1], "evenly") == 0);
 	struct sockaddr_in in, out;
 	struct rusage r;
 	int forwarder, generator;
@@ -159,8 +165,12 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && strcmp(argv[1], "between") == 0)
 		forward_between((uint16_t)strtoul(argv[2], NULL, 10), (uint16_t)strtoul(argv[3], NULL, 10));
+	if (!sleeps) {
+		argc--;
+		argv++;
+	}
 	if (argc != 4) {
-		fputs("usage: floor COUNT RATE BYTES | floor between PORT GATEWAY-PORT\n", stderr);
+		fputs("usage: floor [evenly] COUNT RATE BYTES | floor between PORT GATEWAY-PORT\n", stderr);
 		return 2;
 	}
 	forwarder = udp_socket(&in);
@@ -169,7 +179,7 @@ int main(int argc, char **argv)
 	if (child < 0)
 		fail("fork");
 	if (child == 0) {
-		generate(generator, &in, strtol(argv[1], NULL, 10), strtod(argv[2], NULL), strtoul(argv[3], NULL, 10));
+		generate(generator, &in, strtol(argv[1], NULL, 10), strtod(argv[2], NULL), strtoul(argv[3], NULL, 10), sleeps);
 		_exit(0);
 	}
 	done = forward(forwarder, &out);
