@@ -128,17 +128,22 @@ for my $deaf (@deaf) {
 	is(port($ack), $late ? 40000 : 0, $late ? 'RFC3264-6 and its offer answered with what the caller said last' : 'its offer was answered');
 	$carrier->reply($re, 200, sdp => { port => 43000, version => 3 });
 	is(down($a, 'ACK')->{raw}, $ack->{raw}, 'a repeat gets it again');
+	my %told;
 	my $tell = up($a, 'INVITE');
+	$told{ $tell->branch } = 1;
 	is(port($tell), 43000, 'RFC3264-8 the caller is told what the callee says now');
 	$phone->reply($tell, 200, sdp => { port => 40000 });
 	up($a, 'ACK');
 	if (!$late) {
 		my $back = down($a, 'INVITE');
+		$told{ $back->branch } = 1;
 		is(port($back), 40000, 'and the callee that the caller has stayed where he was');
 		$carrier->reply($back, 200, sdp => { port => 43000, version => 3 });
 		down($a, 'ACK');
 	}
-	ok($phone->never('INVITE', 0.2) && $carrier->never('INVITE', 0.05), 'nothing more is told');
+	# A repeat is nothing more: what one process has published and not yet sent, another sends before its own (shm/README, F), and so both may.
+	my $more = sub { ($_[0]{method} // '') eq 'INVITE' && !$told{ $_[0]->branch } };
+	ok($phone->never($more, 0.2) && $carrier->never($more, 0.05), 'nothing more is told');
 	ok($phone->hang_up($a, $b), 'the call goes on');
 }
 $v->done_ok;
