@@ -17,7 +17,7 @@ enum {
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
 	PACE_MIN_MS = 2, PACE_MAX_MS = 16, /* between two looks at a busy socket: the most that pacing adds to a message's way */
-	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2, /* wanted from a look */
+	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2, /* found in a look at most, and half of that at least, between those limits */
 	WINDOW_MS = 16,        /* how far back "busy" looks */
 	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer */
 	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
@@ -37,6 +37,7 @@ struct worker {
 		uint64_t window_ms;    /* when the window began */
 	} socket[CONF_LISTEN_MAX];
 	uv_timer_t pace;               /* runs while a socket is paced */
+	unsigned index;
 	uint64_t looked_ms;
 	uint64_t rate_s;               /* datagrams a second on paced sockets: a running average */
 	uv_timer_t retry;
@@ -186,11 +187,22 @@ static void wrk_watch(struct wrk_socket *s)
 /* ---- pacing: going to sleep and being woken costs more than a message's own work, so a busy socket is looked at by the clock instead of being
  * watched: what comes meanwhile is taken, and answered, in one go. A quiet one is watched, and its messages wait for nothing. */
 
+/* Of the paces that double from PACE_MIN_MS to PACE_MAX_MS the one that finds PACE_DATAGRAMS at most. */
 static uint64_t wrk_pace_ms(const struct worker *w)
 {
-	uint64_t ms = w->rate_s ? PACE_DATAGRAMS * 1000 / w->rate_s : PACE_MIN_MS;
+	uint64_t ms = PACE_MIN_MS;
 
-	return ms < PACE_MIN_MS ? PACE_MIN_MS : ms > PACE_MAX_MS ? PACE_MAX_MS : ms;
+	while (ms < PACE_MAX_MS && ms * 2 * w->rate_s <= PACE_DATAGRAMS * 1000)
+		ms *= 2;
+	return ms;
+}
+
+/* The workers take turns: were all to send at the same moment, a peer's receive buffer, for some 100 datagrams where nobody set it, might not hold it. */
+static uint64_t wrk_next_look_ms(const struct worker *w)
+{
+	uint64_t pace_ms = wrk_pace_ms(w), turn_ms = w->index * pace_ms / w->child.h->workers;
+
+	return pace_ms - (uv_now(&w->child.loop) + pace_ms - turn_ms) % pace_ms;
 }
 
 static void wrk_pace(struct worker *w, struct wrk_socket *s, bool paced)
@@ -263,7 +275,7 @@ static void on_pace(uv_timer_t *handle)
 	}
 	w->rate_s = (w->rate_s * 7 + n * 1000 / (since_ms ? since_ms : 1)) / 8;
 	if (any)
-		uv_timer_start(&w->pace, on_pace, wrk_pace_ms(w), 0);
+		uv_timer_start(&w->pace, on_pace, wrk_next_look_ms(w), 0);
 }
 
 /* libuv stops a handle on which the kernel reports an error; the error queue is read, an error without entry there cleared by receiving, and the
@@ -380,6 +392,7 @@ static void wrk_open(struct worker *w, unsigned index)
 {
 	const struct heritage *h = w->child.h;
 
+	w->index = index;
 	w->child.sender.fds = h->udp_fds + (size_t)index * h->nlisten;
 	for (unsigned i = 0; i < h->nlisten; i++) {
 		struct wrk_socket *s = &w->socket[i];
