@@ -17,7 +17,7 @@ void shm_fetch_slot(const struct shm *shm, uint32_t slot)
 {
 	if (slot >= shm->nslots)
 		return;
-	__builtin_prefetch(&shm->slots[slot], 1);
+	__builtin_prefetch(&shm->slots[slot].pub, 1);
 	__builtin_prefetch(&shm->deadlines[slot], 1);
 }
 

@@ -16,8 +16,8 @@ enum {
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
-	PACE_MIN_MS = 2, PACE_MAX_MS = 16, /* between two looks at a busy socket: the most that pacing adds to a message's way */
-	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2, /* found in a look at most, and half of that at least, between those limits */
+	PACE_MIN_MS = 2, PACE_MAX_MS = 16, /* between two looks at a busy socket: what pacing adds to a message's way at most, beside the look's own time */
+	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2, /* found in a look at most, where PACE_MIN_MS allows that */
 	WINDOW_MS = 16,        /* how far back "busy" looks */
 	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer */
 	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
@@ -32,7 +32,7 @@ struct worker {
 		int fd;
 		uint16_t listen;
 		bool writable;         /* waits for room in the kernel's buffer */
-		bool paced;            /* looked at every PACE_MS; else watched */
+		bool paced;            /* looked at by the clock; else watched */
 		unsigned seen;         /* in this window: wake-ups while watched, datagrams while paced */
 		uint64_t window_ms;    /* when the window began */
 	} socket[CONF_LISTEN_MAX];
@@ -197,12 +197,21 @@ static uint64_t wrk_pace_ms(const struct worker *w)
 	return ms;
 }
 
-/* The workers take turns: were all to send at the same moment, a peer's receive buffer, for some 100 datagrams where nobody set it, might not hold it. */
-static uint64_t wrk_next_look_ms(const struct worker *w)
+/* The workers take turns: were all to send at the same moment, a peer's receive buffer, for some 100 datagrams where nobody set it, might not hold it. The turns
+ * of every second one are odd, so that it keeps off its neighbours' also where their pace is another. */
+static uint64_t wrk_next_look_ms(struct worker *w)
 {
-	uint64_t pace_ms = wrk_pace_ms(w), turn_ms = w->index * pace_ms / w->child.h->workers;
+	uint64_t pace_ms = wrk_pace_ms(w), turn_ms = (w->index * pace_ms / w->child.h->workers) | (w->index & 1);
 
+	uv_update_time(&w->child.loop); /* it stands at the beginning of the look */
 	return pace_ms - (uv_now(&w->child.loop) + pace_ms - turn_ms) % pace_ms;
+}
+
+static void wrk_measure(struct worker *w, unsigned n, uint64_t since_ms)
+{
+	uint64_t rate_s = n * 1000 / (since_ms ? since_ms : 1);
+
+	w->rate_s = w->rate_s ? (w->rate_s * 7 + rate_s) / 8 : rate_s;
 }
 
 static void wrk_pace(struct worker *w, struct wrk_socket *s, bool paced)
@@ -259,9 +268,9 @@ static unsigned wrk_look(struct worker *w, struct wrk_socket *s)
 static void on_pace(uv_timer_t *handle)
 {
 	struct worker *w = handle->data;
+	bool any = false, more = false;
 	uint64_t since_ms;
 	unsigned n = 0;
-	bool any = false;
 
 	child_wake(&w->child);
 	since_ms = w->child.core.now_ms - w->looked_ms;
@@ -269,13 +278,14 @@ static void on_pace(uv_timer_t *handle)
 	if (w->ndeferred)
 		wrk_retry(w);
 	for (unsigned i = 0; i < w->child.h->nlisten; i++) {
-		if (w->socket[i].paced)
-			n += wrk_look(w, &w->socket[i]);
+		unsigned found = w->socket[i].paced ? wrk_look(w, &w->socket[i]) : 0;
+		n += found;
+		more = more || found == PACE_ROUNDS * SHM_JOURNAL_BATCH;
 		any = any || w->socket[i].paced;
 	}
-	w->rate_s = (w->rate_s * 7 + n * 1000 / (since_ms ? since_ms : 1)) / 8;
+	wrk_measure(w, n, since_ms);
 	if (any)
-		uv_timer_start(&w->pace, on_pace, wrk_next_look_ms(w), 0);
+		uv_timer_start(&w->pace, on_pace, more ? 1 : wrk_next_look_ms(w), 0);
 }
 
 /* libuv stops a handle on which the kernel reports an error; the error queue is read, an error without entry there cleared by receiving, and the

@@ -291,8 +291,10 @@ int main(int argc, char **argv)
 	uint64_t ns[PARTS] = { 0 }, sum = 0, best = UINT64_MAX;
 
 	w.sleep_us = argument(argc, argv, 4, 0);
-	if (most > SHM_JOURNAL_BATCH)
-		most = SHM_JOURNAL_BATCH;
+	if (most < 1 || most > SHM_JOURNAL_BATCH) {
+		fprintf(stderr, "call-bench: 1 to %d datagrams a turn\n", SHM_JOURNAL_BATCH);
+		return 2;
+	}
 	world_open();
 	for (unsigned i = 0; i < calls; i++) {
 		w.now_ms = START_MS + (uint64_t)i * 1000 / rate;

@@ -2,7 +2,7 @@
 /* The floor under any proxy: what the kernel alone asks for a datagram that comes in and goes out again, in batches, on loopback.
  * usage: floor COUNT RATE BYTES
  *     prints the forwarder's own CPU microseconds for each datagram; a generator sends COUNT datagrams at RATE a second and swallows what returns. Each
- *     millisecond it sends what is due in one go, so that the forwarder has batches: nothing is cheaper.
+ *     millisecond it sends what is due in one go, so that the forwarder finds several at once.
  * usage: floor evenly COUNT RATE BYTES
  *     the same, but the generator never sleeps, and sends each datagram at its own time
  * usage: floor between PORT GATEWAY-PORT
