@@ -22,16 +22,24 @@ int shm_step_alloc(struct shm_step *step, size_t bytes, shm_ref *ref, void **pay
 	return 0;
 }
 
-/* Of an outbox no more than SHM_OUTBOX entries wait, so a position further off has been passed. */
+enum { SENDING_TRIES = 4096 }; /* some tens of microseconds: a batch on its way into the kernel */
+
+/* It is most often being sent at this very moment, and what we have in hand is its answer: who waits a little does not send it twice. Of an outbox no more
+ * than SHM_OUTBOX entries wait, so a position further off has been passed. */
 bool shm_step_overtakes(const struct shm_step *step)
 {
 	const struct shm_state *old = step->old;
-	uint32_t head;
+	const uint32_t *head;
 
 	if (!old || !old->nsends || !old->sender || old->sender == step->self->slot + 1)
 		return false;
-	head = uatomic_read(&shm_proc(step->self->shm, old->sender - 1u)->outbox_head);
-	return old->sent_at - head - 1 < SHM_OUTBOX;
+	head = &shm_proc(step->self->shm, old->sender - 1u)->outbox_head;
+	for (unsigned i = 0; i < SENDING_TRIES; i++) {
+		if (old->sent_at - uatomic_read(head) - 1 >= SHM_OUTBOX)
+			return false;
+		caa_cpu_relax();
+	}
+	return true;
 }
 
 /* ------------------------------------------------------------------------------------------ what follows */
