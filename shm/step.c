@@ -22,7 +22,7 @@ int shm_step_alloc(struct shm_step *step, size_t bytes, shm_ref *ref, void **pay
 	return 0;
 }
 
-enum { SENDING_TRIES = 4096 }; /* some tens of microseconds: a batch on its way into the kernel */
+enum { SENDING_TRIES = 4096 }; /* 100 to 200 microseconds: a batch on its way into the kernel */
 
 /* It is most often being sent at this very moment, and what we have in hand is its answer: who waits a little does not send it twice. Of an outbox no more
  * than SHM_OUTBOX entries wait, so a position further off has been passed. */

@@ -70,7 +70,7 @@ static void test_guesses(const struct core *core)
 	}
 }
 
-/* Every beginning of a message, and a handle behind a long start line: no guess, or the right one. */
+/* Every beginning of a message: no guess, or the right one. */
 static void test_cut_off(const struct core *core)
 {
 	static const char *const texts[] = { "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=%b\r\n", "ACK sip:%c@10.0.0.1 SIP/2.0\r\n" };
@@ -87,6 +87,25 @@ static void test_cut_off(const struct core *core)
 	}
 	is_u64(wrong, 0, "no beginning of a message leads to another slot");
 	ok(right > 0, "and those that have the handle lead to ours");
+}
+
+/* A handle behind ever longer reason phrases: found while it lies where it is looked for, then not, and never wrong. */
+static void test_far_off(const struct core *core)
+{
+	char text[1024], room[1024], phrase[512] = "";
+	unsigned found = 0, lost = 0, wrong = 0;
+
+	for (unsigned n = 0; n < 400; n++) {
+		snprintf(text, sizeof text, "SIP/2.0 200 %s\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=%%b\r\n", phrase);
+		struct str message = written(room, sizeof room, core, text);
+		uint32_t slot = guess(core, message.p, message.n);
+		wrong += slot != SLOT && slot != UINT32_MAX;
+		wrong += slot == SLOT && lost;
+		found += slot == SLOT;
+		lost += slot == UINT32_MAX;
+		phrase[n] = 'k';
+	}
+	ok(found > 0 && lost > 0 && wrong == 0, "a handle is found up to some distance, and beyond it none (%u, %u)", found, lost);
 }
 
 /* Slots that nobody checked: a forged handle may name any. */
@@ -115,6 +134,7 @@ int main(void)
 	shm_rcu_online(core.self);
 	test_guesses(&core);
 	test_cut_off(&core);
+	test_far_off(&core);
 	test_any_slot(&core);
 	shm_rcu_offline(core.self);
 	shm_self_free(core.self);

@@ -41,10 +41,8 @@ void core_ahead_step(struct core_ahead *ahead, const struct core *core)
 {
 	unsigned i = ahead->at++;
 
-	for (unsigned k = 0; i == 0 && k < STATE_AHEAD && k < ahead->n; k++)
+	for (unsigned k = i ? i + STATE_AHEAD : 0; k <= i + STATE_AHEAD && k < ahead->n; k++) /* the first step catches up */
 		shm_fetch_state(core->shm, ahead->slot[k]);
-	if (i + STATE_AHEAD < ahead->n)
-		shm_fetch_state(core->shm, ahead->slot[i + STATE_AHEAD]);
 	if (i + BLOCKS_AHEAD < ahead->n)
 		shm_fetch_blocks(core->shm, ahead->slot[i + BLOCKS_AHEAD]);
 }
