@@ -24,9 +24,8 @@ static unsigned touched(const struct shm_self *self, const struct shm_journal *j
 	return n;
 }
 
-struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen)
+static void open_batch(struct shm_self *self, struct shm_journal *j)
 {
-	struct shm_journal *j = shm_journal(self->shm, self->slot);
 	unsigned n = touched(self, j);
 
 	for (unsigned i = 0; i < n; i++) {
@@ -35,7 +34,6 @@ struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen)
 	}
 	SHM_STEP("shm.journal.zeroed");
 	uatomic_set(&j->base, j->base ? j->base + SHM_JOURNAL_BATCH : 1);
-	j->listen = listen;
 	for (unsigned i = 0; i < n; i++) {
 		j->iov[i] = (struct iovec){ .iov_base = j->bytes[i], .iov_len = SHM_DATAGRAM_MAX };
 		j->msgs[i].msg_hdr = (struct msghdr){
@@ -47,8 +45,19 @@ struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen)
 		uatomic_set(&j->done[i], 0);
 	}
 	self->journal_open = true;
+}
+
+struct mmsghdr *shm_journal_open(struct shm_self *self, unsigned from, uint16_t listen)
+{
+	struct shm_journal *j = shm_journal(self->shm, self->slot);
+
+	BUG_ON(from >= SHM_JOURNAL_BATCH || (from && !self->journal_open));
+	if (from == 0)
+		open_batch(self, j);
+	for (unsigned i = from; i < SHM_JOURNAL_BATCH; i++)
+		j->listen[i] = listen;
 	SHM_STEP("shm.journal.open");
-	return j->msgs;
+	return j->msgs + from;
 }
 
 int shm_journal_entry(struct shm_self *self, unsigned i, struct shm_datagram *d)
@@ -60,7 +69,7 @@ int shm_journal_entry(struct shm_self *self, unsigned i, struct shm_datagram *d)
 	*d = (struct shm_datagram){
 		.bytes = j->bytes[i],
 		.length = j->msgs[i].msg_len < SHM_DATAGRAM_MAX ? j->msgs[i].msg_len : SHM_DATAGRAM_MAX,
-		.listen = j->listen,
+		.listen = j->listen[i],
 		.truncated = j->msgs[i].msg_hdr.msg_flags & MSG_TRUNC,
 		.jpos = position(j, self->slot, i),
 	};

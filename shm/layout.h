@@ -34,7 +34,7 @@
 #define SHM_MAGIC 0x31524f44414c4556ull /* "VELADOR1" */
 
 enum {
-	SHM_LAYOUT_VERSION = 2,
+	SHM_LAYOUT_VERSION = 3,
 	SHM_PAGE = 4096,
 	SHM_UNIT = 64,                          /* bytes */
 	SHM_CHUNK_UNITS = 4096,
@@ -184,6 +184,14 @@ struct shm_ring {
 	_Alignas(64) uint64_t entries[SHM_RING];
 };
 
+/* Who receives from a worker's sockets. */
+struct shm_intake {
+	_Alignas(64) uint64_t holder;   /* { CLOCK_BOOTTIME ms: 56 | process slot + 1: 8 }, 0 = nobody; compare-and-swap. Dies: lapses */
+	uint32_t shared;                /* a mask. Writer: its worker */
+	uint32_t pad;
+	uint64_t taken[SHM_LISTEN_MAX]; /* datagrams. Writer: the holder */
+};
+
 /* One process slot. Writer of everything: its process; after its death the one who repairs it, then its successor. */
 struct shm_proc {
 	/* Dies between them: pid stays, so the slot is repaired. */
@@ -201,6 +209,7 @@ struct shm_proc {
 	uint32_t scratch_used;
 	uint32_t deferred_head, deferred_tail, pad;
 	shm_ref deferred_candidate;         /* block being taken for the deferred list */
+	struct shm_intake intake;           /* workers; has writers of its own */
 	_Alignas(64) uint64_t counters[CNT_ROOM];
 	int32_t gateway_calls[SHM_GATEWAYS_MAX];
 	struct shm_ring rings[SHM_RING_COUNT];
@@ -216,9 +225,8 @@ struct shm_journal {
 	struct mmsghdr msgs[SHM_JOURNAL_BATCH]; /* its pointers are of the process that opened it last */
 	struct iovec iov[SHM_JOURNAL_BATCH];
 	struct sockaddr_storage names[SHM_JOURNAL_BATCH];
-	uint64_t base;                       /* count of entry 0; raised by a batch at each open */
-	uint16_t listen;
-	uint16_t pad[3];
+	uint64_t base;                       /* count of entry 0; raised by a batch at each one's beginning */
+	uint16_t listen[SHM_JOURNAL_BATCH];
 	uint8_t done[SHM_JOURNAL_BATCH];
 	_Alignas(64) char bytes[SHM_JOURNAL_BATCH][SHM_JOURNAL_STRIDE];
 };

@@ -34,8 +34,9 @@ enum {
 	SHM_SENDS_MAX = 16,          /* datagrams that one state may want sent */
 	SHM_REFS_MAX = 64,           /* blocks that one state may hold */
 	SHM_STEP_ALLOCS = 48,        /* blocks that one step may allocate, the state itself included */
-	SHM_JOURNAL_BATCH = 32,      /* datagrams received at once */
+	SHM_JOURNAL_BATCH = 64,      /* datagrams received at once */
 	SHM_DATAGRAM_MAX = 65535,    /* bytes */
+	SHM_INTAKE_MS = 100,         /* longest that a process which does nothing keeps others from a socket */
 	SHM_OUTBOX = 1024,           /* datagrams waiting for the kernel, each process */
 	SHM_DEFERRED = 64,           /* datagrams put off, each process */
 	SHM_RING = 4096,             /* entries of a ring */
@@ -260,11 +261,11 @@ struct shm_datagram {
 	uint64_t jpos;        /* its journal position */
 };
 
-/* Prepares the journal for a batch on socket `listen` and gives the array for recvmmsg (lengths zeroed). All earlier entries must be done.
- * Context: workers. After recvmmsg returned n > 0 the entries 0..n-1 are read with shm_journal_entry() and each is
- * marked done as soon as its effects are published. */
+/* Prepares the journal's entries from `from` on for datagrams of listening address `listen` and gives the array for recvmmsg, SHM_JOURNAL_BATCH - from of them
+ * (lengths zeroed). from = 0 begins a batch: all entries of the one before must be done. from > 0 goes on with it behind what other sockets gave.
+ * Context: workers. The n entries that the kernel filled are read with shm_journal_entry() and each is marked done as soon as its effects are published. */
 struct mmsghdr;
-struct mmsghdr *shm_journal_open(struct shm_self *self, uint16_t listen);
+struct mmsghdr *shm_journal_open(struct shm_self *self, unsigned from, uint16_t listen);
 /* Entry i of the open batch. Returns 0; ERR_NOTFOUND where it is empty or done already (after a death: go through all SHM_JOURNAL_BATCH). */
 int shm_journal_entry(struct shm_self *self, unsigned i, struct shm_datagram *d);
 void shm_journal_done(struct shm_self *self, unsigned i);
@@ -276,6 +277,18 @@ int shm_defer(struct shm_self *self, unsigned i);
 /* Deferred datagrams in order of arrival: index 0..; ERR_NOTFOUND past the last. done removes it (later indices move down). */
 int shm_deferred(struct shm_self *self, unsigned i, struct shm_datagram *d);
 void shm_deferred_done(struct shm_self *self, unsigned i);
+
+/* The intake of a worker, 0 to workers_max - 1: the right to receive from its sockets, so that what comes in one of them is handled in the order in which it came,
+ * whoever handles it. take takes it, or keeps it where we hold it already: false where another process took it less than SHM_INTAKE_MS ago (one that is stopped or dead
+ * keeps it no longer). release gives it back, when the effects are published and sent; harmless where it is not ours any more. Context: workers. */
+bool shm_intake_take(struct shm_self *self, unsigned worker, uint64_t now_ms);
+void shm_intake_release(struct shm_self *self, unsigned worker);
+/* Counts datagrams received from its socket of a listening address, 0 to SHM_LISTEN_MAX - 1. Context: who holds the intake. */
+void shm_intake_add(struct shm_self *self, unsigned worker, unsigned listen, unsigned n);
+uint64_t shm_intake_taken(const struct shm *shm, unsigned worker, unsigned listen);
+/* Says which of our own sockets are looked at in turns, by any worker, rather than watched: bit i = listening address i. Stays after a death. Context: workers. */
+void shm_intake_share(struct shm_self *self, uint32_t sockets);
+uint32_t shm_intake_shared(const struct shm *shm, unsigned worker);
 
 /* Queues a datagram that belongs to no object; bytes are copied. Returns 0 or ERR_FULL (send the outbox first). */
 int shm_outbox_put(struct shm_self *self, uint16_t listen, const struct addr *to, const void *bytes, uint32_t length);

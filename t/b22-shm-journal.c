@@ -38,7 +38,7 @@ static int receive(unsigned n, size_t length_bytes)
 		if (send(from_fd, text, length_bytes, 0) != (ssize_t)length_bytes)
 			tap_bail("send");
 	}
-	m = shm_journal_open(self, 5);
+	m = shm_journal_open(self, 0, 5);
 	return recvmmsg(to_fd, m, SHM_JOURNAL_BATCH, MSG_WAITFORONE, NULL);
 }
 
@@ -62,6 +62,27 @@ static void batches(uint16_t port)
 	is_u64(receive(1, 65000), 1, "a large one");
 	ok(!shm_journal_entry(self, 0, &d) && d.length == 65000 && d.bytes[64999] == '.', "comes whole");
 	ok(d.jpos > last, "positions never repeat");
+	shm_journal_done(self, 0);
+}
+
+/* One batch of two sockets' datagrams: the second's lie behind the first's. */
+static void two_sockets(void)
+{
+	struct shm_datagram d;
+	struct mmsghdr *m;
+
+	is_u64(receive(3, 100), 3, "three come in one socket");
+	m = shm_journal_open(self, 3, 7);
+	if (send(from_fd, "other", 5, 0) != 5)
+		tap_bail("send");
+	is_u64(recvmmsg(to_fd, m, SHM_JOURNAL_BATCH - 3, MSG_WAITFORONE, NULL), 1, "the batch goes on with another's");
+	ok(!shm_journal_entry(self, 2, &d) && d.listen == 5 && d.bytes[1] == '2', "the third is still of the first socket");
+	ok(!shm_journal_entry(self, 3, &d) && d.listen == 7 && d.length == 5, "the fourth is of the second");
+	for (unsigned i = 0; i < 4; i++)
+		shm_journal_done(self, i);
+	is_u64(receive(1, 40), 1, "the next batch begins at the front");
+	ok(!shm_journal_entry(self, 0, &d) && d.listen == 5 && d.length == 40, "with its own socket");
+	is_u64(shm_journal_entry(self, 3, &d), ERR_NOTFOUND, "and nothing is left of the one before");
 	shm_journal_done(self, 0);
 }
 
@@ -181,6 +202,7 @@ int main(void)
 	if (connect(from_fd, (void *)&to, sizeof to))
 		tap_bail("connect");
 	batches(ntohs(from.sin_port));
+	two_sockets();
 	deferral();
 	succession();
 	outbox();

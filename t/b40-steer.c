@@ -105,6 +105,25 @@ static void test_calls(struct group *g, const char *label)
 	ok(least <= CALLS, "%s: nothing goes to a socket that nobody reads", label);
 }
 
+/* Call-IDs as SIPp counts them: the number comes first, the rest stays as it is. */
+static void test_counted(struct group *g, const char *label)
+{
+	unsigned worst = 0;
+
+	for (unsigned pid = 17000; pid < 17012; pid++) {
+		unsigned per_socket[SOCKETS + 1] = { 0 };
+		for (unsigned i = 100; i < 300; i++) {
+			char id[128];
+			snprintf(id, sizeof id, "Call-ID: %u-%u@127.0.0.1", i, pid);
+			unsigned a = where_text(g, message("INVITE sip:1@h SIP/2.0", 40, id, 1));
+			per_socket[a < SOCKETS ? a : SOCKETS]++;
+		}
+		for (unsigned i = 0; i < g->workers; i++)
+			worst = per_socket[i] > worst ? per_socket[i] : worst;
+	}
+	ok(worst <= 200 / g->workers * 3 / 2, "%s: of twelve times 200 calls counted up, none has more than %u of its 200", label, worst);
+}
+
 /* A Call-ID at every alignment and close to the end of what is searched. */
 static void test_alignment(struct group *g, const char *label)
 {
@@ -168,6 +187,7 @@ int main(void)
 			snprintf(label, sizeof label, "%s, %u workers", ips[i], workers[w]);
 			group_open(&g, ips[i], workers[w]);
 			test_calls(&g, label);
+			test_counted(&g, label);
 			test_alignment(&g, label);
 			test_misses(&g, label);
 			group_close(&g);

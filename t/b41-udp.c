@@ -59,7 +59,7 @@ static unsigned receive(int fd, struct shm_self *self)
 	unsigned n = 0;
 
 	if (poll(&p, 1, 2000) == 1)
-		udp_receive(&n, fd, self, 0);
+		udp_receive(&n, fd, self, 0, 0);
 	return n;
 }
 

@@ -28,7 +28,7 @@ static struct progress {
 	bool published;      /* the commit came back */
 	bool sent;           /* and the outbox was emptied */
 	uint32_t slot;
-	bool received;       /* two datagrams lie in the journal */
+	bool received[2];    /* datagrams lie in the journal */
 	bool handled[2];
 	bool freeing;
 } *at;

@@ -18,6 +18,7 @@ enum {
 	GROUP_CODE = 18,
 	MEM_HASH = 0, MEM_AT = 1,
 	MULTIPLIER = 0x9e3779b1,        /* 2^32 / golden ratio: spreads the low bits upwards */
+	FOLD_BITS = 15,
 };
 
 struct program {
@@ -81,23 +82,26 @@ static void emit_group(struct program *p, uint32_t at)
 	BUG_ON(p->n != next);
 }
 
-/* hash = (hash ^ A) * MULTIPLIER; X is lost, A too. */
-static void emit_mix(struct program *p)
+/* hash = (hash ^ A) * MULTIPLIER; X is lost, A too. fold: its upper bits into the lower, for a product carries upwards only, and Call-IDs that are counted up may differ
+ * in the first byte of a word alone. */
+static void emit_mix(struct program *p, bool fold)
 {
 	emit(p, BPF_MISC | BPF_TAX, 0);
 	emit(p, BPF_LD | BPF_MEM, MEM_HASH);
 	emit(p, BPF_ALU | BPF_XOR | BPF_X, 0);
 	emit(p, BPF_ALU | BPF_MUL | BPF_K, MULTIPLIER);
+	if (fold) {
+		emit(p, BPF_MISC | BPF_TAX, 0);
+		emit(p, BPF_ALU | BPF_RSH | BPF_K, FOLD_BITS);
+		emit(p, BPF_ALU | BPF_XOR | BPF_X, 0);
+	}
 	emit(p, BPF_ST, MEM_HASH);
 }
 
-/* Ends with hash folded into 0..workers-1. */
+/* Ends with the hash brought into 0..workers-1. */
 static void emit_return(struct program *p, unsigned workers)
 {
 	emit(p, BPF_LD | BPF_MEM, MEM_HASH);
-	emit(p, BPF_MISC | BPF_TAX, 0);
-	emit(p, BPF_ALU | BPF_RSH | BPF_K, 15);
-	emit(p, BPF_ALU | BPF_XOR | BPF_X, 0);
 	emit(p, BPF_ALU | BPF_MOD | BPF_K, workers);
 	emit(p, BPF_RET | BPF_A, 0);
 }
@@ -116,7 +120,7 @@ static void emit_hash(struct program *p, unsigned workers)
 			emit_if(p, BPF_JEQ, '\r', 0, 0);
 		}
 		emit(p, BPF_LD | BPF_W | BPF_IND, VALUE_AT + at);
-		emit_mix(p);
+		emit_mix(p, true);
 		emit(p, BPF_LDX | BPF_W | BPF_MEM, MEM_AT);
 	}
 	emit_return(p, workers);
@@ -125,7 +129,7 @@ static void emit_hash(struct program *p, unsigned workers)
 		if (i % 4) {
 			emit(p, BPF_LD | BPF_W | BPF_IND, VALUE_AT + i - i % 4);
 			emit(p, BPF_ALU | BPF_RSH | BPF_K, 8 * (4 - i % 4));
-			emit_mix(p);
+			emit_mix(p, true);
 		}
 		emit_return(p, workers);
 	}
@@ -143,7 +147,7 @@ static void emit_fallback(struct program *p, unsigned workers, bool ipv6)
 	for (const int *at = ipv6 ? v6 : v4; *at >= 0; at++) {
 		bool ports = at[1] < 0;
 		emit(p, BPF_LD | BPF_ABS | (ports ? BPF_H : BPF_W), (uint32_t)(SKF_NET_OFF + *at));
-		emit_mix(p);
+		emit_mix(p, ports);
 	}
 	emit_return(p, workers);
 }

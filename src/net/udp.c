@@ -80,10 +80,10 @@ out:
 	return 0;
 }
 
-int udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen)
+int udp_receive(unsigned *n, int fd, struct shm_self *self, unsigned from, uint16_t listen)
 {
-	struct mmsghdr *batch = shm_journal_open(self, listen);
-	int got = recvmmsg(fd, batch, SHM_JOURNAL_BATCH, MSG_DONTWAIT, NULL);
+	struct mmsghdr *batch = shm_journal_open(self, from, listen);
+	int got = recvmmsg(fd, batch, SHM_JOURNAL_BATCH - from, MSG_DONTWAIT, NULL);
 
 	*n = got > 0 ? (unsigned)got : 0;
 	if (*n)

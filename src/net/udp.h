@@ -16,9 +16,9 @@ int udp_probe(const struct addr *bound);
  * Returns 0 or ERR_SYSTEM (errno). Owns: *fd. Context: supervisor. */
 int udp_open(int *fd, const struct addr *bound, struct steer *steer);
 
-/* Receives what waits, at most SHM_JOURNAL_BATCH datagrams, into the journal. *n: how many; 0 = none.
- * Returns 0; ERR_SYSTEM where the network reported an error on the socket instead: udp_errors() reads it. Context: workers; every earlier entry done. */
-int udp_receive(unsigned *n, int fd, struct shm_self *self, uint16_t listen);
+/* Receives what waits into the journal's entries from `from` on, as shm_journal_open has it: at most SHM_JOURNAL_BATCH - from datagrams. *n: how many; 0 = none.
+ * Returns 0; ERR_SYSTEM where the network reported an error on the socket instead: udp_errors() reads it. Context: workers. */
+int udp_receive(unsigned *n, int fd, struct shm_self *self, unsigned from, uint16_t listen);
 
 /* Told of each datagram that could not be delivered: refused at once, or reported by the network later (then the bytes may be cut, to some
  * 500 bytes). Valid during the call only. RFC 3261 §18.4. */

@@ -8,45 +8,15 @@
 
 #include "base/err.h"
 #include "base/inject.h"
-#include "proc/child.h"
 #include "proc/log.h"
+#include "proc/worker_private.h"
 
 enum {
 	RETRY_MS = 2,          /* how soon a deferred datagram is tried again when nothing else wakes us */
 	FULL_TRIES = 200,      /* with the deferred list full, this many milliseconds at most for one datagram */
 	LEAVE_MS = 500,        /* longest wait for deferred datagrams when asked to leave */
 	POISON_CRASHES = 2,    /* crashes in a row over the same journal */
-	PACE_MIN_MS = 2, PACE_MAX_MS = 16, /* between two looks at a busy socket: what pacing adds to a message's way at most, beside the look's own time */
-	PACE_DATAGRAMS = SHM_JOURNAL_BATCH * 2, /* found in a look at most, where PACE_MIN_MS allows that */
-	WINDOW_MS = 16,        /* how far back "busy" looks */
-	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer */
-	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
-	PACE_ROUNDS = 8,       /* full batches taken in one look */
 };
-
-struct worker {
-	struct child child;
-	struct wrk_socket {
-		struct worker *worker;
-		uv_poll_t poll;
-		int fd;
-		uint16_t listen;
-		bool writable;         /* waits for room in the kernel's buffer */
-		bool paced;            /* looked at by the clock; else watched */
-		unsigned seen;         /* in this window: wake-ups while watched, datagrams while paced */
-		uint64_t window_ms;    /* when the window began */
-	} socket[CONF_LISTEN_MAX];
-	uv_timer_t pace;               /* runs while a socket is paced */
-	unsigned index;
-	uint64_t looked_ms;
-	uint64_t rate_s;               /* datagrams a second on paced sockets: a running average */
-	uv_timer_t retry;
-	unsigned ndeferred;            /* as far as this process knows; exact */
-	uint64_t leave_by_ms;
-};
-
-static void on_socket(uv_poll_t *handle, int status, int events);
-static void on_pace(uv_timer_t *handle);
 
 /* Empty datagrams and line ends keep a NAT's binding open (RFC 5626 §3.5.1, RFC 6223). */
 static bool is_keepalive(const struct shm_datagram *d)
@@ -79,8 +49,7 @@ static bool wrk_waits_behind(struct worker *w, const struct shm_datagram *d, uns
 	return false;
 }
 
-/* Tries the deferred datagrams again, in order. */
-static void wrk_retry(struct worker *w)
+void wrk_retry(struct worker *w)
 {
 	struct child *c = &w->child;
 	struct shm_datagram d;
@@ -141,8 +110,8 @@ static void wrk_entry(struct worker *w, unsigned entry, const struct shm_datagra
 	shm_progress(c->self);
 }
 
-/* The batch that the kernel has filled. An empty datagram leaves its entry empty. */
-static void wrk_batch(struct worker *w, unsigned n)
+/* An empty datagram leaves its entry empty. */
+void wrk_batch(struct worker *w, unsigned n)
 {
 	struct child *c = &w->child;
 	struct shm_datagram batch[SHM_JOURNAL_BATCH];
@@ -163,157 +132,6 @@ static void wrk_batch(struct worker *w, unsigned n)
 	}
 }
 
-/* Returns how many datagrams came. The clock is read after they did: the timer process may have sent a moment ago what one of them answers, and no
- * answer is older than its request. */
-static unsigned wrk_receive(struct worker *w, struct wrk_socket *s)
-{
-	unsigned n;
-
-	if (udp_receive(&n, s->fd, w->child.self, s->listen))
-		udp_errors(&w->child.sender, s->fd);
-	INJECT("wrk.journal");
-	if (n)
-		child_clock(&w->child);
-	wrk_batch(w, n);
-	return n;
-}
-
-static void wrk_watch(struct wrk_socket *s)
-{
-	if (!s->paced)
-		uv_poll_start(&s->poll, UV_READABLE | (s->writable ? UV_WRITABLE : 0), on_socket);
-}
-
-/* ---- pacing: going to sleep and being woken costs more than a message's own work, so a busy socket is looked at by the clock instead of being
- * watched: what comes meanwhile is taken, and answered, in one go. A quiet one is watched, and its messages wait for nothing. */
-
-/* Of the paces that double from PACE_MIN_MS to PACE_MAX_MS the one that finds PACE_DATAGRAMS at most. */
-static uint64_t wrk_pace_ms(const struct worker *w)
-{
-	uint64_t ms = PACE_MIN_MS;
-
-	while (ms < PACE_MAX_MS && ms * 2 * w->rate_s <= PACE_DATAGRAMS * 1000)
-		ms *= 2;
-	return ms;
-}
-
-/* The workers take turns: were all to send at the same moment, a peer's receive buffer, for some 100 datagrams where nobody set it, might not hold it. The turns
- * of every second one are odd, so that it keeps off its neighbours' also where their pace is another. */
-static uint64_t wrk_next_look_ms(struct worker *w)
-{
-	uint64_t pace_ms = wrk_pace_ms(w), turn_ms = (w->index * pace_ms / w->child.h->workers) | (w->index & 1);
-
-	uv_update_time(&w->child.loop); /* it stands at the beginning of the look */
-	return pace_ms - (uv_now(&w->child.loop) + pace_ms - turn_ms) % pace_ms;
-}
-
-static void wrk_measure(struct worker *w, unsigned n, uint64_t since_ms)
-{
-	uint64_t rate_s = n * 1000 / (since_ms ? since_ms : 1);
-
-	w->rate_s = w->rate_s ? (w->rate_s * 7 + rate_s) / 8 : rate_s;
-}
-
-static void wrk_pace(struct worker *w, struct wrk_socket *s, bool paced)
-{
-	s->paced = paced;
-	s->writable = false;    /* each look sends what still waits */
-	s->seen = 0;
-	s->window_ms = w->child.core.now_ms;
-	if (!paced) {
-		wrk_watch(s);
-		return;
-	}
-	uv_poll_stop(&s->poll);
-	if (uv_is_active((uv_handle_t *)&w->pace))
-		return;
-	w->looked_ms = w->child.core.now_ms;
-	w->rate_s = 0;
-	uv_timer_start(&w->pace, on_pace, PACE_MIN_MS, 0);
-}
-
-/* Woken for a watched socket once more. */
-static void wrk_count_wake(struct worker *w, struct wrk_socket *s)
-{
-	if (w->child.core.now_ms - s->window_ms >= WINDOW_MS) {
-		s->window_ms = w->child.core.now_ms;
-		s->seen = 0;
-	}
-	if (++s->seen >= BUSY_WAKES)
-		wrk_pace(w, s, true);
-}
-
-/* Returns how many datagrams came. */
-static unsigned wrk_look(struct worker *w, struct wrk_socket *s)
-{
-	struct child *c = &w->child;
-	unsigned n = wrk_receive(w, s), all = n;
-
-	for (int i = 1; i < PACE_ROUNDS && n == SHM_JOURNAL_BATCH; i++) {
-		child_flush(c);
-		shm_rcu_quiescent(c->self);
-		n = wrk_receive(w, s);
-		all += n;
-	}
-	s->seen += all;
-	if (c->core.now_ms - s->window_ms < WINDOW_MS)
-		return all;
-	if (s->seen < QUIET_DATAGRAMS)
-		wrk_pace(w, s, false);
-	s->seen = 0;
-	s->window_ms = c->core.now_ms;
-	return all;
-}
-
-static void on_pace(uv_timer_t *handle)
-{
-	struct worker *w = handle->data;
-	bool any = false, more = false;
-	uint64_t since_ms;
-	unsigned n = 0;
-
-	child_wake(&w->child);
-	since_ms = w->child.core.now_ms - w->looked_ms;
-	w->looked_ms = w->child.core.now_ms;
-	if (w->ndeferred)
-		wrk_retry(w);
-	for (unsigned i = 0; i < w->child.h->nlisten; i++) {
-		unsigned found = w->socket[i].paced ? wrk_look(w, &w->socket[i]) : 0;
-		n += found;
-		more = more || found == PACE_ROUNDS * SHM_JOURNAL_BATCH;
-		any = any || w->socket[i].paced;
-	}
-	wrk_measure(w, n, since_ms);
-	if (any)
-		uv_timer_start(&w->pace, on_pace, more ? 1 : wrk_next_look_ms(w), 0);
-}
-
-/* libuv stops a handle on which the kernel reports an error; the error queue is read, an error without entry there cleared by receiving, and the
- * watch renewed. */
-static void on_socket(uv_poll_t *handle, int status, int events)
-{
-	struct wrk_socket *s = handle->data;
-	struct worker *w = s->worker;
-
-	child_wake(&w->child);
-	if (status < 0) {
-		udp_errors(&w->child.sender, s->fd);
-		wrk_receive(w, s);
-		wrk_watch(s);
-		return;
-	}
-	if (w->ndeferred)
-		wrk_retry(w);
-	if (events & UV_WRITABLE) {
-		s->writable = false;
-		wrk_watch(s);
-	}
-	if (events & UV_READABLE) {
-		wrk_receive(w, s);
-		wrk_count_wake(w, s);
-	}
-}
-
 static void on_retry(uv_timer_t *handle)
 {
 	struct worker *w = handle->data;
@@ -327,11 +145,13 @@ static void wrk_end_turn(struct child *c)
 	struct worker *w = (struct worker *)c;
 	unsigned blocked = 0;
 
-	if (shm_outbox_count(c->self) && udp_flush(&c->sender, &blocked) && !w->socket[blocked].writable) {
-		w->socket[blocked].writable = true;
-		wrk_watch(&w->socket[blocked]);
-	}
+	if (shm_outbox_count(c->self) && udp_flush(&c->sender, &blocked))
+		wrk_await_room(w, blocked);
 	INJECT("wrk.sent");
+	if (w->ndeferred)
+		wrk_keep(w);
+	else
+		wrk_release(w);
 	if (w->ndeferred && !uv_is_active((uv_handle_t *)&w->retry))
 		uv_timer_start(&w->retry, on_retry, RETRY_MS, RETRY_MS);
 	else if (!w->ndeferred && uv_is_active((uv_handle_t *)&w->retry))
@@ -343,9 +163,7 @@ static bool wrk_may_leave(struct child *c)
 {
 	struct worker *w = (struct worker *)c;
 
-	for (unsigned i = 0; i < c->h->nlisten; i++)
-		uv_poll_stop(&w->socket[i].poll);
-	uv_timer_stop(&w->pace);
+	wrk_close_sockets(w);
 	if (!w->leave_by_ms)
 		w->leave_by_ms = c->core.now_ms + LEAVE_MS;
 	if (w->ndeferred || shm_outbox_count(c->self)) {
@@ -398,32 +216,17 @@ static void wrk_inherit(struct worker *w)
 	shm_rcu_quiescent(c->self);
 }
 
-static void wrk_open(struct worker *w, unsigned index)
-{
-	const struct heritage *h = w->child.h;
-
-	w->index = index;
-	w->child.sender.fds = h->udp_fds + (size_t)index * h->nlisten;
-	for (unsigned i = 0; i < h->nlisten; i++) {
-		struct wrk_socket *s = &w->socket[i];
-		*s = (struct wrk_socket){ .worker = w, .fd = w->child.sender.fds[i], .listen = (uint16_t)i };
-		uv_poll_init(&w->child.loop, &s->poll, s->fd);
-		s->poll.data = s;
-		wrk_watch(s);
-	}
-	uv_timer_init(&w->child.loop, &w->retry);
-	uv_timer_init(&w->child.loop, &w->pace);
-	w->retry.data = w->pace.data = w;
-}
-
 _Noreturn void worker(const struct heritage *h, unsigned index)
 {
 	static struct worker w;
 
 	child_start(&w.child, h, SHM_WORKER, index);
+	w.index = index;
 	w.child.end_turn = wrk_end_turn;
 	w.child.may_leave = wrk_may_leave;
-	wrk_open(&w, index);
+	uv_timer_init(&w.child.loop, &w.retry);
+	w.retry.data = &w;
+	wrk_open_sockets(&w);
 	wrk_inherit(&w);
 	child_prefault(&w.child);
 	child_run(&w.child);

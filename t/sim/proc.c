@@ -108,7 +108,7 @@ static void work_batch(struct sim *s, struct proc *p)
 /* What recvmmsg() does: names and bytes first, then the lengths. */
 static unsigned kernel_receives(struct proc *p)
 {
-	struct mmsghdr *m = shm_journal_open(p->self, 0);
+	struct mmsghdr *m = shm_journal_open(p->self, 0, 0);
 	unsigned n = 0;
 
 	for (; n < SHM_JOURNAL_BATCH && p->head; n++) {
