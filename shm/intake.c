@@ -60,3 +60,13 @@ uint32_t shm_intake_shared(const struct shm *shm, unsigned worker)
 {
 	return uatomic_read(&intake_of(shm, worker)->shared);
 }
+
+void shm_intake_set_pace(struct shm_self *self, uint32_t ms)
+{
+	uatomic_set(&intake_of(self->shm, self->slot)->pace_ms, ms);
+}
+
+uint32_t shm_intake_pace(const struct shm *shm, unsigned worker)
+{
+	return uatomic_read(&intake_of(shm, worker)->pace_ms);
+}

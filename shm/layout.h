@@ -187,8 +187,7 @@ struct shm_ring {
 /* Who receives from a worker's sockets. */
 struct shm_intake {
 	_Alignas(64) uint64_t holder;   /* { CLOCK_BOOTTIME ms: 56 | process slot + 1: 8 }, 0 = nobody; compare-and-swap. Dies: lapses */
-	uint32_t shared;                /* a mask. Writer: its worker */
-	uint32_t pad;
+	uint32_t shared, pace_ms;       /* Writer: its worker */
 	uint64_t taken[SHM_LISTEN_MAX]; /* datagrams. Writer: the holder */
 };
 

@@ -286,9 +286,12 @@ void shm_intake_release(struct shm_self *self, unsigned worker);
 /* Counts datagrams received from its socket of a listening address, 0 to SHM_LISTEN_MAX - 1. Context: who holds the intake. */
 void shm_intake_add(struct shm_self *self, unsigned worker, unsigned listen, unsigned n);
 uint64_t shm_intake_taken(const struct shm *shm, unsigned worker, unsigned listen);
-/* Says which of our own sockets are looked at in turns, by any worker, rather than watched: bit i = listening address i. Stays after a death. Context: workers. */
+/* Says which of our own sockets are looked at in turns, by any worker, rather than watched: bit i = listening address i; and every how many milliseconds we would have
+ * them looked at. Both stay after a death. Context: workers. */
 void shm_intake_share(struct shm_self *self, uint32_t sockets);
 uint32_t shm_intake_shared(const struct shm *shm, unsigned worker);
+void shm_intake_set_pace(struct shm_self *self, uint32_t ms);
+uint32_t shm_intake_pace(const struct shm *shm, unsigned worker);
 
 /* Queues a datagram that belongs to no object; bytes are copied. Returns 0 or ERR_FULL (send the outbox first). */
 int shm_outbox_put(struct shm_self *self, uint16_t listen, const struct addr *to, const void *bytes, uint32_t length);

@@ -42,6 +42,7 @@ static void lapse(void)
 static void succession(void)
 {
 	shm_intake_share(self[0], 5);
+	shm_intake_set_pace(self[0], 12);
 	shm_intake_take(self[0], 0, MS);
 	shm_intake_take(self[0], 1, MS);
 	shm_intake_add(self[0], 1, 3, 40);
@@ -49,6 +50,7 @@ static void succession(void)
 	shm_self_free(self[0]);
 	shm_repair(shm, 0);
 	is_u64(shm_intake_shared(shm, 0), 5, "a dead worker's sockets are shared on");
+	is_u64(shm_intake_pace(shm, 0), 12, "at its pace");
 	is_u64(shm_intake_taken(shm, 1, 3), 42, "datagrams are counted at the socket");
 	is_u64(shm_intake_taken(shm, 1, 2), 0, "each for itself");
 	ok(!shm_intake_take(self[1], 0, MS + 1), "what the dead one held is held on, for its journal may not be done");

@@ -20,6 +20,7 @@ for my $signal ('STOP', 'KILL') {
 	kill 'CONT', $second->{pid} if $signal eq 'STOP';
 	sipp_ok("$signal: " . CALLS . ' calls', $uac, $uas) or $v->tell;
 	is(scalar(@{ $v->wait_records(CALLS) }), CALLS, 'each call has its record');
+	is($v->stat_of('repairs'), $signal eq 'KILL' ? 1 : 0, 'no other worker died');
 	is($v->stat_of('out_of_order'), 0, 'none of their messages came out of order');
 	$v->done_ok;
 }

@@ -14,7 +14,7 @@ enum {
 	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer, */
 	JOIN_DATAGRAMS = 8,    /* and datagrams, where others are awake by the clock in any case */
 	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
-	LOOK_DATAGRAMS = 64,   /* in a look at most, where the shortest pace allows that: a peer's receive buffer holds some 50 to 100 of ours, if nobody set it */
+	LOOK_DATAGRAMS = 56,   /* in a look at most, where the shortest pace allows that: a peer's receive buffer holds some 50 to 100 of ours, if nobody set it */
 	TURN_MAX_MS = 64,      /* between two looks of one worker at most, however many take turns */
 	ROUNDS = 8,            /* full batches taken in one look */
 };
@@ -110,30 +110,33 @@ static void measure(struct worker *w)
 	w->taken = all;
 }
 
-/* The longest pace that finds LOOK_DATAGRAMS at most. */
-static uint64_t pace_ms(const struct worker *w)
+/* The longest pace that finds LOOK_DATAGRAMS at most; a longer one than now must do so with something to spare, or it would change with every look. */
+static void choose_pace(struct worker *w)
 {
+	uint32_t now_ms = shm_intake_pace(w->child.h->shm, w->index);
 	unsigned i = 0;
 
-	while (i + 1 < sizeof paces_ms && paces_ms[i + 1] * w->rate_s <= LOOK_DATAGRAMS * 1000)
+	while (i + 1 < sizeof paces_ms && paces_ms[i + 1] * w->rate_s <= LOOK_DATAGRAMS * (paces_ms[i + 1] > now_ms ? 900 : 1000))
 		i++;
-	return paces_ms[i];
+	shm_intake_set_pace(w->child.self, paces_ms[i]);
 }
 
-/* Those whose sockets are paced take turns on one clock; this is when our next one comes. */
+/* Those whose sockets are paced take turns on one clock, at the pace of the first of them; this is when our next one comes. */
 static uint64_t next_turn_ms(struct worker *w)
 {
 	const struct heritage *h = w->child.h;
-	uint64_t pace = pace_ms(w), round_ms, turn_ms;
+	uint64_t pace = 0, round_ms, turn_ms;
 	unsigned looking = 0, before = 0;
 
+	choose_pace(w);
 	for (unsigned i = 0; i < h->workers; i++)
-		if (shm_intake_shared(h->shm, i)) {
-			looking++;
+		if (i == w->index || shm_intake_shared(h->shm, i)) {
+			pace = pace ? pace : shm_intake_pace(h->shm, i); /* 0: has not chosen yet */
 			before += i < w->index;
+			looking++;
 		}
 	round_ms = looking * pace < TURN_MAX_MS ? looking * pace : TURN_MAX_MS;
-	turn_ms = looking ? before * round_ms / looking : 0;
+	turn_ms = before * round_ms / looking;
 	uv_update_time(&w->child.loop); /* it stands at the beginning of the look */
 	return round_ms - (uv_now(&w->child.loop) + round_ms - turn_ms) % round_ms;
 }
