@@ -7,7 +7,10 @@
 
 /* Since a chunk keeps its class, a flood of large messages must not get all of them: blocks above 4 KiB get a quarter, and
  * half of that is left for the largest class, in which all of them find room. */
-enum { LARGE_UNITS = 64, LARGE_CHUNKS_MIN = 4 };
+enum {
+	LARGE_UNITS = 64, LARGE_CHUNKS_MIN = 4,
+	SMALL_HEAP = 256 << 20, /* bytes; could be filled in a quarter of a second */
+};
 
 /* Classes 0 to 15: that many units + 1. Above: eight steps each doubling, so at most an eighth is wasted. */
 static unsigned class_of(uint32_t units)
@@ -366,12 +369,13 @@ void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_b
 }
 
 /* Calls that have begun will still grow, and more begin until the next look. */
-void shm_heap_watch(struct shm *shm)
+bool shm_heap_watch(struct shm *shm)
 {
 	uint64_t all = (uint64_t)shm->nchunks * SHM_CHUNK_BYTES, large = large_limit(shm) * SHM_CHUNK_BYTES;
 	struct usage u = usage_of(shm);
 
 	uatomic_set(&shm->header->heap_tight, u.used > all / 8 * 7 || u.large > large / 2 || u.last_resort < large / 4);
+	return all < SMALL_HEAP || u.used > all / 16 * 7 || u.large > large / 4 || u.last_resort < large / 2;
 }
 
 bool shm_heap_tight(const struct shm *shm)

@@ -83,8 +83,9 @@ uint32_t shm_slots(const struct shm *shm);
 /* Bytes of heap in use by live blocks and in all; for stats and tests. */
 void shm_heap_usage(const struct shm *shm, uint64_t *used_bytes, uint64_t *all_bytes);
 /* Looks whether what is left of the heap must be kept for the objects there are: each change of one takes a block before it gives one back, so in a full heap none
- * could even end. Context: timer process, every few ticks. */
-void shm_heap_watch(struct shm *shm);
+ * could even end. Returns whether it wants to be called every 50 ms: the heap is small, or half of that is reached. Else five times less often will do, for it walks
+ * all hints of the heap. Context: timer process. */
+bool shm_heap_watch(struct shm *shm);
 /* What it found last: no object may begin. Context: any. */
 bool shm_heap_tight(const struct shm *shm);
 /* Objects not free, and those whose state bears SHM_STATE_LIVE: sums over the processes, exact between commits. */

@@ -177,6 +177,30 @@ static void flood(void)
 	ok(!shm_heap_tight(shm), "G: until there is room again");
 }
 
+/* How soon the heap is to be looked at again. */
+static void soon_or_late(void)
+{
+	struct shm_params params = { .slots = OBJECTS, .heap_bytes = 512u << 20, .endpoints = 16, .workers_max = 1 };
+	struct shm_self *self, *was = a;
+	struct shm *all = shm;
+	struct shm_step step;
+	int err = 0;
+
+	ok(shm_heap_watch(shm), "a small heap is looked at often");
+	if (shm_create(&shm, NULL, &params) || shm_self_claim(&self, shm, SHM_WORKER, 0))
+		tap_bail("no arena");
+	a = self;
+	ok(!shm_heap_watch(shm), "a large one seldom");
+	while (!err && !(err = shm_step_begin_new(&step, a)))
+		err = put(&step, 60000, 1);
+	ok(shm_heap_watch(shm), "unless half of what is kept is reached");
+	shm_self_leave(self);
+	shm_self_free(self);
+	shm_close(shm, true);
+	shm = all;
+	a = was;
+}
+
 static void readers_hold(void)
 {
 	struct shm_step step;
@@ -261,6 +285,7 @@ int main(void)
 	flood();
 	readers_hold();
 	nearly_full();
+	soon_or_late();
 	file();
 	shm_self_leave(a);
 	shm_self_leave(b);

@@ -11,7 +11,8 @@ enum {
 	TICK_MS = 10,
 	TURN_ACTIONS = 512,     /* between two quiescent states; the rest of a burst follows at once */
 	TURNS = 16,             /* at most, in one tick */
-	WATCH_TICKS = 5,        /* between two looks at the heap */
+	WATCH_TICKS = 5,        /* between two looks at the heap, */
+	WATCH_TICKS_EMPTY = 25, /* and where there is plenty of room */
 	CLOCK_EVERY = 32,       /* actions between two looks at the clock */
 	LATE_MS = 20,
 	AWAY_MS = 5000,         /* nobody looked at the board for longer: overdue refreshes are spread, and sessions get one more chance */
@@ -21,7 +22,7 @@ struct timer {
 	struct child child;
 	uv_timer_t tick;
 	unsigned acted;         /* in this turn */
-	unsigned ticks;
+	unsigned watch_in;      /* ticks until the next look at the heap */
 	uint64_t seen_ms;       /* when the board was last looked at, by this process or its predecessor; 0 = never */
 };
 
@@ -89,8 +90,9 @@ static void on_tick(uv_timer_t *handle)
 
 	child_wake(c);
 	tmr_note_absence(t);
-	if (t->ticks++ % WATCH_TICKS == 0)
-		shm_heap_watch(c->h->shm);
+	if (t->watch_in == 0)
+		t->watch_in = shm_heap_watch(c->h->shm) ? WATCH_TICKS : WATCH_TICKS_EMPTY;
+	t->watch_in--;
 	for (int i = 0; i < TURNS; i++) {
 		t->acted = 0;
 		shm_board_scan(c->self, c->core.now_ms, tmr_due, t);
