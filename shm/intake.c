@@ -28,6 +28,14 @@ bool shm_intake_take(struct shm_self *self, unsigned worker, uint64_t now_ms)
 	return uatomic_cmpxchg(&intake->holder, is, now_ms << SLOT_BITS | mine) == is;
 }
 
+bool shm_intake_keep(struct shm_self *self, unsigned worker, uint64_t now_ms)
+{
+	struct shm_intake *intake = intake_of(self->shm, worker);
+	uint64_t is = uatomic_read(&intake->holder), mine = self->slot + 1;
+
+	return holder_of(is) == mine && uatomic_cmpxchg(&intake->holder, is, now_ms << SLOT_BITS | mine) == is;
+}
+
 void shm_intake_release(struct shm_self *self, unsigned worker)
 {
 	struct shm_intake *intake = intake_of(self->shm, worker);

@@ -284,6 +284,8 @@ void shm_deferred_done(struct shm_self *self, unsigned i);
  * keeps it no longer). release gives it back, when the effects are published and sent; harmless where it is not ours any more. Context: workers. */
 bool shm_intake_take(struct shm_self *self, unsigned worker, uint64_t now_ms);
 void shm_intake_release(struct shm_self *self, unsigned worker);
+/* Holds on to it, as if it were taken now; false where it is not ours. */
+bool shm_intake_keep(struct shm_self *self, unsigned worker, uint64_t now_ms);
 /* Counts datagrams received from its socket of a listening address, 0 to SHM_LISTEN_MAX - 1. Context: who holds the intake. */
 void shm_intake_add(struct shm_self *self, unsigned worker, unsigned listen, unsigned n);
 uint64_t shm_intake_taken(const struct shm *shm, unsigned worker, unsigned listen);

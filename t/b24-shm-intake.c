@@ -18,8 +18,10 @@ static void exclusion(void)
 	ok(shm_intake_take(self[1], 0, MS), "each worker has its own");
 	shm_intake_release(self[2], 1);
 	ok(!shm_intake_take(self[1], 1, MS + 2), "who does not hold it cannot give it back");
+	ok(shm_intake_keep(self[0], 1, MS + 2) && !shm_intake_keep(self[1], 1, MS + 2), "nor hold on to it, which the holder can");
 	shm_intake_release(self[0], 1);
-	ok(shm_intake_take(self[1], 1, MS + 2), "once given back it is free");
+	ok(!shm_intake_keep(self[0], 1, MS + 2), "what was given back cannot be held on to");
+	ok(shm_intake_take(self[1], 1, MS + 2), "but is free for who takes it");
 	shm_intake_release(self[1], 1);
 	shm_intake_release(self[1], 0);
 }

@@ -4,10 +4,10 @@
 use strict;
 use warnings;
 use Test::More;
-use Velador qw(plan_of);
+use Velador qw(plan_of sipp sipp_ok);
 use Velador::Peer;
 
-use constant { CALLS => 10, REQUESTS => 6, ROUNDS => 8 };
+use constant { CALLS => 10, REQUESTS => 6, ROUNDS => 8, LOAD => 4000 };
 
 # What that peer has got of a kind, by call: the CSeq numbers in order of arrival, repeats left out.
 sub order_at {
@@ -76,6 +76,25 @@ for my $workers (2, 4) {
 		$phone->drain;
 	}
 	is($wrong, 0, "$workers workers: 180, 183, 200, and ACK, INFO, BYE at once, in order");
+	is(scalar(grep { $phone->hang_up(@$_) } @calls), CALLS, 'the calls work');
+	$v->done_ok;
+}
+
+# The same while so much else comes that the workers take each other's messages.
+{
+	my $carrier = Velador::Peer->new(name => 'carrier');
+	my $port = Velador::free_port();
+	my $v = Velador->start(velador => { workers => 2, max_calls => 10_000 }, plan_of(carrier => $carrier->addr, load => { address => "127.0.0.1:$port", prefix => '77' }));
+	my $phone = Velador::Peer->new(name => 'phone', to => $v->addr);
+	my @calls = map { [$phone->call($carrier, ring => 0)] } 1 .. CALLS;
+	my $uas = sipp(scenario => 'uas-basic', port => $port, count => LOAD, timeout => 60);
+	my $uac = sipp(scenario => 'uac-basic', to => $v->addr, count => LOAD, rate => LOAD / 8, timeout => 60, args => ['-d', 100, '-s', '77100', '-l', 10000]);
+	ok(Velador::wait_for(sub { $v->stat_of('datagrams_shared') > 100 }, 20), 'workers look at each other\'s sockets');
+	my $before = $v->stat_of('datagrams_shared');
+	burst_in_order('busy workers, from the caller', $phone, $carrier, sub { }, map { $_->[0] } @calls);
+	burst_in_order('busy workers, from the callee', $carrier, $phone, sub { }, map { $_->[1] } @calls);
+	cmp_ok($v->stat_of('datagrams_shared') - $before, '>', 200, 'which they did meanwhile');
+	sipp_ok('the other calls', $uac, $uas) or $v->tell;
 	is(scalar(grep { $phone->hang_up(@$_) } @calls), CALLS, 'the calls work');
 	$v->done_ok;
 }

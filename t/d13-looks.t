@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Busy sockets are looked at by all workers in turn, so the messages of one that is stopped, or dead, are taken by the others.
+# Busy sockets are looked at by all workers in turn, so the messages of one that is stopped are taken by the others; one that dies is replaced, and the turns go on.
 use strict;
 use warnings;
 use Test::More;
@@ -9,19 +9,18 @@ use constant { RATE => 500, CALLS => 3000 };
 
 for my $signal ('STOP', 'KILL') {
 	my $port = Velador::free_port();
-	my $v = Velador->start(velador => { workers => 2, heartbeat => '30s' }, plan_of(carrier => "127.0.0.1:$port"));
+	my $v = Velador->start(velador => { workers => 2, max_calls => 10_000, heartbeat => '30s' }, plan_of(carrier => "127.0.0.1:$port"));
 	my ($second) = grep { $_->{kind} eq 'worker' && $_->{index} == 1 } @{ $v->ctl('status')->{processes} };
 	my $uas = sipp(scenario => 'uas-basic', port => $port, count => CALLS, timeout => 60);
 	my $uac = sipp(scenario => 'uac-basic', to => $v->addr, count => CALLS, rate => RATE, timeout => 60, args => ['-d', 100, '-s', '100', '-l', 10000]);
 	ok(wait_for(sub { $v->stat_of('datagrams_shared') > 200 }, 20), "SIG$signal: workers look at each other's sockets");
 	kill $signal, $second->{pid};
 	my $at = $v->stat_of('datagrams_shared');
-	ok(wait_for(sub { $v->stat_of('datagrams_shared') > $at + 300 }, 20), "a worker's messages are taken by the other");
+	ok(wait_for(sub { $v->stat_of('datagrams_shared') > $at + 300 }, 20), $signal eq 'STOP' ? "a worker's messages are taken by the other" : 'they still do');
 	kill 'CONT', $second->{pid} if $signal eq 'STOP';
 	sipp_ok("$signal: " . CALLS . ' calls', $uac, $uas) or $v->tell;
 	is(scalar(@{ $v->wait_records(CALLS) }), CALLS, 'each call has its record');
 	is($v->stat_of('repairs'), $signal eq 'KILL' ? 1 : 0, 'no other worker died');
-	is($v->stat_of('out_of_order'), 0, 'none of their messages came out of order');
 	$v->done_ok;
 }
 done_testing;

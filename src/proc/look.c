@@ -51,16 +51,28 @@ static bool take(struct worker *w, unsigned worker)
 	return taken;
 }
 
-void wrk_release(struct worker *w)
+void wrk_keep_source(struct worker *w, unsigned i)
 {
-	for (; w->held; w->held &= w->held - 1)
-		shm_intake_release(w->child.self, (unsigned)__builtin_ctzll(w->held));
+	w->kept |= 1ull << w->source[i];
 }
 
 void wrk_keep(struct worker *w)
 {
-	for (uint64_t held = w->held; held; held &= held - 1)
-		take(w, (unsigned)__builtin_ctzll(held));
+	for (uint64_t held = w->held; held; held &= held - 1) {
+		unsigned worker = (unsigned)__builtin_ctzll(held);
+		if (!shm_intake_keep(w->child.self, worker, w->child.core.now_ms))
+			w->held &= ~(1ull << worker);
+	}
+}
+
+void wrk_release(struct worker *w)
+{
+	if (!w->ndeferred)
+		w->kept = 0;
+	for (uint64_t done = w->held & ~w->kept; done; done &= done - 1)
+		shm_intake_release(w->child.self, (unsigned)__builtin_ctzll(done));
+	w->held &= w->kept;
+	wrk_keep(w);
 }
 
 /* ---- receiving */
@@ -71,9 +83,12 @@ static unsigned receive(struct worker *w, unsigned worker, unsigned listen, unsi
 	int fd = c->h->udp_fds[worker * c->h->nlisten + listen];
 	unsigned more;
 
-	if (udp_receive(&more, fd, c->self, n, (uint16_t)listen))
+	if (udp_receive(&more, fd, c->self, n, (uint16_t)listen)) {
 		udp_errors(&c->sender, fd);
+		udp_receive(&more, fd, c->self, n, (uint16_t)listen); /* the error came instead of what waits behind it */
+	}
 	INJECT("wrk.journal");
+	memset(w->source + n, (int)worker, more);
 	shm_intake_add(c->self, worker, listen, more);
 	if (worker != w->index)
 		shm_count_add(c->self, CNT_datagrams_shared, more);
@@ -103,7 +118,7 @@ static uint64_t all_taken(const struct heritage *h)
 static void measure(struct worker *w)
 {
 	uint64_t now_ms = w->child.core.now_ms, all = all_taken(w->child.h);
-	uint64_t since_ms = now_ms > w->looked_ms ? now_ms - w->looked_ms : 1, rate_s = (all - w->taken) * 1000 / since_ms;
+	uint64_t since_ms = now_ms > w->looked_ms ? now_ms - w->looked_ms : 1, rate_s = all > w->taken ? (all - w->taken) * 1000 / since_ms : 0;
 
 	w->rate_s = w->rate_s ? (w->rate_s * 7 + rate_s) / 8 : rate_s;
 	w->looked_ms = now_ms;
@@ -205,7 +220,7 @@ static void count_quiet(struct worker *w, struct wrk_socket *s)
 static unsigned look_round(struct worker *w)
 {
 	const struct heritage *h = w->child.h;
-	unsigned n = 0;
+	unsigned n = 0, first = w->first_listen++;
 
 	for (unsigned k = 0; k < h->workers && n < SHM_JOURNAL_BATCH; k++) {
 		unsigned worker = (w->index + k) % h->workers;
@@ -213,9 +228,11 @@ static unsigned look_round(struct worker *w)
 
 		if (!shared || !take(w, worker))
 			continue;
-		for (unsigned i = 0; i < h->nlisten && n < SHM_JOURNAL_BATCH; i++)
-			if (shared >> i & 1)
-				n = receive(w, worker, i, n);
+		for (unsigned i = 0; i < h->nlisten && n < SHM_JOURNAL_BATCH; i++) {
+			unsigned listen = (first + i) % h->nlisten;
+			if (shared >> listen & 1)
+				n = receive(w, worker, listen, n);
+		}
 	}
 	handle(w, n);
 	return n;
@@ -242,7 +259,7 @@ static void on_pace(uv_timer_t *timer)
 			count_quiet(w, &w->socket[i]);
 		paced = paced || w->socket[i].paced;
 	}
-	if (paced)
+	if (paced || w->kept & ~(1ull << w->index)) /* nobody else may look at what we keep */
 		uv_timer_start(&w->pace, on_pace, more ? 1 : next_turn_ms(w), 0);
 }
 
@@ -299,7 +316,9 @@ void wrk_open_sockets(struct worker *w)
 		s->poll.data = s;
 		watch(s);
 	}
-	w->held = UINT64_MAX >> (64 - h->workers); /* whatever a predecessor held: it is released when that one's journal is done */
+	w->held = UINT64_MAX >> (64 - h->workers); /* whatever a predecessor held: it is given back when that one's journal is done */
+	w->kept = 1ull << w->index;                /* if it has deferred something, or left it in the journal, then most likely of its own sockets */
+	memset(w->source, (int)w->index, sizeof w->source);
 }
 
 /* Paced sockets stay so: until a successor watches them the other workers look at them. */
@@ -308,4 +327,5 @@ void wrk_close_sockets(struct worker *w)
 	for (unsigned i = 0; i < w->child.h->nlisten; i++)
 		uv_poll_stop(&w->socket[i].poll);
 	uv_timer_stop(&w->pace);
+	w->kept &= 1ull << w->index;
 }

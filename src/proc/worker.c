@@ -83,11 +83,13 @@ static void wrk_defer(struct worker *w, unsigned entry)
 		}
 		usleep(1000);
 		child_clock(c);
+		wrk_keep(w);
 		child_flush(c);
 		shm_rcu_quiescent(c->self); /* else what we have retired ourselves could never make room */
 		wrk_retry(w);
 	}
 	w->ndeferred++;
+	wrk_keep_source(w, entry);
 }
 
 static void wrk_entry(struct worker *w, unsigned entry, const struct shm_datagram *d)
@@ -148,10 +150,7 @@ static void wrk_end_turn(struct child *c)
 	if (shm_outbox_count(c->self) && udp_flush(&c->sender, &blocked))
 		wrk_await_room(w, blocked);
 	INJECT("wrk.sent");
-	if (w->ndeferred)
-		wrk_keep(w);
-	else
-		wrk_release(w);
+	wrk_release(w);
 	if (w->ndeferred && !uv_is_active((uv_handle_t *)&w->retry))
 		uv_timer_start(&w->retry, on_retry, RETRY_MS, RETRY_MS);
 	else if (!w->ndeferred && uv_is_active((uv_handle_t *)&w->retry))

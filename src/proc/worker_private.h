@@ -23,7 +23,10 @@ struct worker {
 		uint64_t taken;        /* datagrams that had come when the window began */
 		uint64_t window_ms;    /* when the window began */
 	} socket[CONF_LISTEN_MAX];
-	uint64_t held;                 /* bit i: we hold worker i's intake */
+	uint64_t held;                 /* bit i: we hold worker i's intake, */
+	uint64_t kept;                 /* and keep it beyond the turn, since something from its sockets is deferred */
+	unsigned char source[SHM_JOURNAL_BATCH]; /* whose socket an entry of the batch came from */
+	unsigned first_listen;         /* where the next round begins, so that no address waits for another */
 	uv_timer_t pace;               /* runs while a socket is paced */
 	uint64_t looked_ms, taken;     /* at the last look: when, and all workers' datagrams so far */
 	uint64_t rate_s;               /* datagrams a second, all workers': a running average */
@@ -39,9 +42,11 @@ void wrk_open_sockets(struct worker *w);
 void wrk_close_sockets(struct worker *w);
 /* The kernel's buffer of listening address `listen` is full: its room ends the wait. */
 void wrk_await_room(struct worker *w, unsigned listen);
-/* Lets other workers receive again from the sockets we have received from: what came is handled and sent. */
-void wrk_release(struct worker *w);
-/* Keeps them from it: some of it is still deferred. */
+/* Entry i of the batch is deferred: what comes in the same socket waits for it. */
+void wrk_keep_source(struct worker *w, unsigned i);
+/* The turn goes on for long, or some of it is still deferred: others are to wait a little more. */
 void wrk_keep(struct worker *w);
+/* The turn has ended: lets others receive again from the sockets whose datagrams are handled and sent. */
+void wrk_release(struct worker *w);
 
 #endif

@@ -36,7 +36,7 @@ sub start {
 	delete local @ENV{qw(XDG_DATA_HOME XDG_CONFIG_HOME DISPLAY)};
 	$self->{pid} = spawn("linphone $o{name}", "$dir/out", $program, '--pipe', $self->{pipe} =~ s{.*/}{}r, '--config', "$dir/rc", '--log', $self->{log}, '--disable-stats-events', ($o{rings} ? () : '--auto-answer'));
 	$self->{control} = wait_for(sub { return IO::Socket::UNIX->new(Peer => $self->{pipe}) }, 15, "linphone $o{name}") or die 'linphone did not start: ' . slurp("$dir/out");
-	wait_for(sub { return Velador::_bound('127.0.0.1', $port) }, 10, "linphone $o{name} to listen");
+	wait_for(sub { return Velador::_bound($port) }, 10, "linphone $o{name} to listen");
 	return $self;
 }
 
