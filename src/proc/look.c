@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How a worker comes by its datagrams. It watches its own sockets, and messages wait for nothing. But going to sleep and being woken costs far more than a message's own
  * work, so a busy socket is looked at by the clock instead: what comes meanwhile is taken, and answered, in one go. Such a socket is looked at by all workers in turn: who
- * is awake takes what lies there for the others as well, so that there are fewer awakenings, and nobody's messages wait for one that is late, stopped or dead. A
+ * is awake takes what lies there for the others as well, so that there are fewer awakenings, and nobody's messages wait for long for one that is late, stopped or dead. A
  * worker whose batch is full of its own has no room for others', so under load each keeps to its own and all work at once.
  *
  * The order within a call, whose datagrams all come in one socket, is kept by the intake: it is held from receiving until what came is handled and sent. */
@@ -210,8 +210,10 @@ static void count_quiet(struct worker *w, struct wrk_socket *s)
 
 	if (since_ms < WINDOW_MS)
 		return;
-	if ((taken - s->taken) * WINDOW_MS < QUIET_DATAGRAMS * since_ms)
+	if ((taken - s->taken) * WINDOW_MS < QUIET_DATAGRAMS * since_ms) {
 		set_paced(w, s, false);
+		return;
+	}
 	s->taken = taken;
 	s->window_ms = now_ms;
 }

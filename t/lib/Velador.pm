@@ -328,6 +328,7 @@ sub sipp {
 	return $self;
 }
 
+# Read, not tried: to bind the port would take it from the program that is just about to.
 sub _bound {
 	my ($port) = @_;
 	return (slurp('/proc/net/udp') . slurp('/proc/net/udp6')) =~ /^ *\d+: [0-9A-F]+:\Q${\sprintf '%04X', $port}\E /m;
