@@ -28,6 +28,7 @@ struct shm {
 	uint64_t bytes;
 	char *path;
 	int fd;                   /* of the file, locked; -1 = anonymous */
+	bool board_early;         /* see shm_board_early */
 };
 
 /* Blocks that this process freed lately: still warm. Hints too: others may have taken them. */

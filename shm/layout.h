@@ -34,7 +34,7 @@
 #define SHM_MAGIC 0x31524f44414c4556ull /* "VELADOR1" */
 
 enum {
-	SHM_LAYOUT_VERSION = 3,
+	SHM_LAYOUT_VERSION = 4,
 	SHM_PAGE = 4096,
 	SHM_UNIT = 64,                          /* bytes */
 	SHM_CHUNK_UNITS = 4096,
@@ -98,6 +98,8 @@ struct shm_header {
 	uint64_t index_overflows;
 	/* 1 = nearly full, no object may begin. Writers: timer. Dies: as it was, until its successor looks. */
 	uint64_t heap_tight;
+	/* CLOCK_BOOTTIME at which the timer process looks at the board again, unless it is rung. Writers: timer. Dies: as it was; its successor looks first. */
+	_Alignas(64) uint64_t board_wake_ms;
 	struct shm_reader readers[SHM_PROCS_MAX];
 
 	/* Writers: the supervisor's children at start and reload. */

@@ -248,8 +248,14 @@ typedef void shm_due_fn(void *arg, uint32_t slot, uint64_t deadline_ms);
 unsigned shm_board_scan(struct shm_self *self, uint64_t now_ms, shm_due_fn *fn, void *arg);
 /* Derives the whole board from published states; first act of a timer process. */
 void shm_board_rebuild(struct shm_self *self);
-/* The earliest summary, for the simulator: SHM_NEVER where nothing waits. */
+/* The earliest summary: nothing is due before. SHM_NEVER where nothing waits. */
 uint64_t shm_board_next(const struct shm *shm);
+/* Says that the timer process will not scan before until_ms unless it is rung, and returns the earliest summary after that: where it is
+ * earlier than until_ms, say that instead. Context: timer process only. */
+uint64_t shm_board_sleep(struct shm *shm, uint64_t until_ms);
+/* Whether this process has, since it was asked last, put something on the board that is due before the timer process would look: ring it. (Who dies
+ * between the two rings nobody: the timer process must not sleep for longer than a death may cost.) */
+bool shm_board_early(struct shm *shm);
 uint64_t shm_board_deadline(const struct shm *shm, uint32_t slot);
 
 /* ------------------------------------------------------------------------------------------ F: journal and outbox */

@@ -5,7 +5,7 @@
 #include "call/call.h"
 
 /* A live call that waits for nothing else is looked at again this often: every object has a deadline. */
-enum { REVIEW_MS = 3600 * 1000, RECORD_RETRY_MS = 1000 };
+enum { REVIEW_MS = 3600 * 1000, RECORD_RETRY_MS = 1000, ABSORB_STEP_MS = 64 };
 
 /* What a call under way has beside the rest; see struct call. */
 enum { HEAD = offsetof(struct call, setup_limit_ms), UNDER_WAY = offsetof(struct call, fork) - HEAD };
@@ -228,7 +228,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* What only absorbs repeats may end a little late: one action for all of it. */
+/* What only absorbs repeats may end a little late: one action for all of it, and one awakening for many calls. */
 static uint64_t deadline(const struct work *w)
 {
 	const struct call *c = &w->call;
@@ -242,7 +242,7 @@ static uint64_t deadline(const struct work *w)
 			absorb = t->expire_ms;
 	}
 	if (absorb)
-		due = earlier(due, absorb);
+		due = earlier(due, (absorb + ABSORB_STEP_MS - 1) / ABSORB_STEP_MS * ABSORB_STEP_MS);
 	if (call_is_live(c) && c->phase != CALL_ENDING) {
 		due = earlier(due, earlier(c->setup_limit_ms, c->ring_limit_ms));
 		due = earlier(due, earlier(c->provisional_limit_ms, c->duration_limit_ms));

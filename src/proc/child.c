@@ -128,6 +128,13 @@ static void say_unlisted(struct child *c)
 		    txn_machine_name((enum txn_machine)u->machine), txn_state_name((enum txn_state)u->state), txn_event_name((enum txn_event)u->event));
 }
 
+static void ring_timer(const struct child *c)
+{
+	uint64_t one = 1;
+
+	(void)!write(c->h->bell_fd, &one, sizeof one); /* full: it rings already */
+}
+
 /* The end of a turn. Nothing found in the arena is used after this. */
 static void on_before_sleep(uv_prepare_t *handle)
 {
@@ -141,6 +148,8 @@ static void on_before_sleep(uv_prepare_t *handle)
 		c->end_turn(c);
 	else
 		child_flush(c);
+	if (shm_board_early(c->h->shm))
+		ring_timer(c);
 	shm_rcu_quiescent(c->self);
 	say_unlisted(c);
 	if (c->leaving && (!c->may_leave || c->may_leave(c)))
@@ -200,6 +209,7 @@ void child_start(struct child *c, const struct heritage *h, enum shm_kind kind, 
 	fill_core(c);
 	open_loop(c);
 	child_wake(c);
+	ring_timer(c); /* a predecessor may have died when it was about to */
 }
 
 void child_clock(struct child *c)

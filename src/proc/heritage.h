@@ -22,6 +22,7 @@ struct heritage {
 	const int *udp_fds;            /* [worker * nlisten + listen]; never closed */
 	int control_fd;                /* control's listening socket: connections wait there while control is replaced */
 	int request_fd;                /* control's end of its pair with the supervisor; one packet = struct sup_request or sup_answer */
+	int bell_fd;                   /* eventfd that wakes the timer process: a deadline comes before it would look */
 	uid_t uid;                     /* to become; (uid_t)-1 = no change */
 	gid_t gid;
 	pid_t supervisor;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -184,6 +185,12 @@ static int sup_open_sockets(struct supervisor *s)
 	return 0;
 }
 
+static int sup_open_bell(struct supervisor *s)
+{
+	s->heritage.bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return s->heritage.bell_fd < 0 ? sup_fail("eventfd", "") : 0;
+}
+
 static int sup_open_control(struct supervisor *s)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
@@ -239,7 +246,7 @@ int sup_open(struct supervisor *s)
 	int err;
 
 	if ((err = sup_find_user(s)) || (err = sup_open_run_dir(s)) || (err = sup_open_arena(s)) || (err = sup_open_sockets(s)) ||
-	    (err = sup_open_control(s)) || (err = sup_resolve(s)))
+	    (err = sup_open_control(s)) || (err = sup_open_bell(s)) || (err = sup_resolve(s)))
 		return err;
 	if ((err = route_new(&s->heritage.route, s->heritage.conf, s->heritage.shm)))
 		log_error("routes: %s", err_text(err));

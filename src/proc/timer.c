@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The timer process: scans the deadline board every tick and acts on what is due: resends, hangups. A new one derives the board from
- * published states first, so a death loses no deadline. */
+/* The timer process: acts on what is due: resends, hangups. It sleeps up to the next deadline on the board, or until somebody rings it since
+ * an earlier one came. A new one derives the board from published states first, so a death loses no deadline. */
 #include "proc/timer.h"
+
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/inject.h"
 #include "proc/child.h"
 
 enum {
-	TICK_MS = 10,
+	TICK_MS = 10,           /* between two scans at least, so a deadline is late by that at most, */
+	SLEEP_MS = 100,         /* and at most: who should have rung may have died */
 	TURN_ACTIONS = 512,     /* between two quiescent states; the rest of a burst follows at once */
 	TURNS = 16,             /* at most, in one tick */
-	WATCH_TICKS = 5,        /* between two looks at the heap, */
-	WATCH_TICKS_EMPTY = 25, /* and where there is plenty of room */
+	WATCH_MS = 50,          /* between two looks at the heap, */
+	WATCH_EMPTY_MS = 250,   /* and where there is plenty of room */
 	CLOCK_EVERY = 32,       /* actions between two looks at the clock */
 	LATE_MS = 20,
 	AWAY_MS = 5000,         /* nobody looked at the board for longer: overdue refreshes are spread, and sessions get one more chance */
@@ -21,8 +24,9 @@ enum {
 struct timer {
 	struct child child;
 	uv_timer_t tick;
+	uv_poll_t bell;
 	unsigned acted;         /* in this turn */
-	unsigned watch_in;      /* ticks until the next look at the heap */
+	uint64_t watch_ms;      /* when the heap is looked at next */
 	uint64_t seen_ms;       /* when the board was last looked at, by this process or its predecessor; 0 = never */
 };
 
@@ -90,9 +94,8 @@ static void on_tick(uv_timer_t *handle)
 
 	child_wake(c);
 	tmr_note_absence(t);
-	if (t->watch_in == 0)
-		t->watch_in = shm_heap_watch(c->h->shm) ? WATCH_TICKS : WATCH_TICKS_EMPTY;
-	t->watch_in--;
+	if (t->watch_ms <= c->core.now_ms)
+		t->watch_ms = c->core.now_ms + (shm_heap_watch(c->h->shm) ? WATCH_MS : WATCH_EMPTY_MS);
 	for (int i = 0; i < TURNS; i++) {
 		t->acted = 0;
 		shm_board_scan(c->self, c->core.now_ms, tmr_due, t);
@@ -102,6 +105,47 @@ static void on_tick(uv_timer_t *handle)
 		shm_rcu_quiescent(c->self);
 		child_clock(c);
 	}
+}
+
+static void on_bell(uv_poll_t *handle, int status, int events)
+{
+	struct timer *t = handle->data;
+	uint64_t rings;
+
+	(void)status;
+	(void)events;
+	child_wake(&t->child);
+	(void)!read(t->child.h->bell_fd, &rings, sizeof rings);
+}
+
+/* When to look next, if the earliest deadline is this one. What is still due, or waits in the outbox, is tried again soon. */
+static uint64_t tmr_look_ms(const struct timer *t, uint64_t next_ms)
+{
+	uint64_t soonest_ms = t->seen_ms + TICK_MS, latest_ms = t->seen_ms + SLEEP_MS;
+
+	if (shm_outbox_count(t->child.self) || next_ms < soonest_ms)
+		return soonest_ms;
+	if (t->watch_ms > soonest_ms && t->watch_ms < latest_ms)
+		latest_ms = t->watch_ms;
+	return next_ms < latest_ms ? next_ms : latest_ms;
+}
+
+static void tmr_end_turn(struct child *c)
+{
+	struct timer *t = (struct timer *)c;
+	uint64_t look_ms, earlier_ms;
+
+	child_flush(c);
+	child_clock(c);
+	for (look_ms = tmr_look_ms(t, shm_board_next(c->h->shm));; look_ms = earlier_ms) {
+		earlier_ms = tmr_look_ms(t, shm_board_sleep(c->h->shm, look_ms));
+		if (earlier_ms >= look_ms)
+			break;
+	}
+	(void)shm_board_early(c->h->shm); /* it was our own */
+	uv_update_time(&c->loop);
+	/* The loop counts from a whole millisecond that has passed: one more, lest it wakes us before the time. */
+	uv_timer_start(&t->tick, on_tick, look_ms > c->core.now_ms ? look_ms - c->core.now_ms + 1 : 0, 0);
 }
 
 _Noreturn void timer(const struct heritage *h)
@@ -114,8 +158,11 @@ _Noreturn void timer(const struct heritage *h)
 	shm_rcu_quiescent(t.child.self);
 	shm_board_rebuild(t.child.self);
 	uv_timer_init(&t.child.loop, &t.tick);
-	t.tick.data = &t;
-	uv_timer_start(&t.tick, on_tick, 0, TICK_MS);
+	uv_poll_init(&t.child.loop, &t.bell, h->bell_fd);
+	t.tick.data = t.bell.data = &t;
+	uv_poll_start(&t.bell, UV_READABLE, on_bell);
+	uv_timer_start(&t.tick, on_tick, 0, 0);
+	t.child.end_turn = tmr_end_turn;
 	child_prefault(&t.child);
 	child_run(&t.child);
 }
