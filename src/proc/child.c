@@ -20,7 +20,7 @@ enum {
 	TIMER_NICE = -10,
 	PULSE_MS = 1000,       /* an idle child still shows that it lives */
 	ROOM = 2 * SHM_SENDS_MAX,
-	BATCH = 32,            /* sent before more is handled: a peer that is answered in one go has time to read in between */
+	BATCH = 64,            /* sent before more is handled: fewer would wake the peers more often, more would overrun those with small buffers */
 	PREFAULT_MS = 10, PREFAULT_BYTES = 8 << 20,
 	BLOCKED_MS = 100,      /* longest wait for a full socket buffer */
 };
