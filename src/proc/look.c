@@ -14,7 +14,7 @@ enum {
 	BUSY_WAKES = 12,       /* wake-ups in a window from which on pacing takes fewer, */
 	JOIN_DATAGRAMS = 8,    /* and datagrams, where others are awake by the clock in any case */
 	QUIET_DATAGRAMS = 6,   /* datagrams in a window below which it takes more */
-	LOOK_DATAGRAMS = 72,   /* in a look at most, where the shortest pace allows that: a peer's receive buffer holds some 50 to 100 of ours, if nobody set it */
+	LOOK_DATAGRAMS = 80,   /* in a look at most, where the shortest pace allows that: a peer's receive buffer holds some 50 to 100 of ours, if nobody set it */
 	TURN_MAX_MS = 64,      /* between two looks of one worker at most, however many take turns */
 	ROUNDS = 8,            /* full batches taken in one look */
 };
