@@ -57,6 +57,7 @@ sub begin {
 	ok($phone->hang_up($d, $b), 'the call works');
 	$d->resend('INVITE');
 	ok($phone->never(sub { ($_[0]{status} // 0) >= 200 && $_[0]->cseq_method eq 'INVITE' }, 0.2), 'RFC6026-7.1 an INVITE that comes again after the BYE is absorbed too');
+	$v->wait_record_of($d->{call_id});
 	is(scalar(grep { $_->{call_id} eq $d->{call_id} } @{ $v->records }), 1, 'one record');
 }
 {

@@ -16,7 +16,7 @@
 #include "proc/log.h"
 
 enum {
-	TICK_MS = 250,
+	TICK_MS = 100,
 	LEAVE_MS = 1000,
 	RETRY_MS = 500,           /* with a disk that takes nothing */
 	BATCH = 256,              /* records in one commit */
