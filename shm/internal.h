@@ -145,7 +145,7 @@ static inline uint32_t shm_outbox_room(const struct shm_proc *p)
 {
 	return SHM_OUTBOX - (p->outbox_tail - p->outbox_head);
 }
-void shm_outbox_append(struct shm *shm, struct shm_proc *p, const struct shm_state *state);
+void shm_outbox_append(struct shm *shm, struct shm_proc *p, uint32_t slot, const struct shm_state *state);
 bool shm_notice(struct shm_proc *p, uint32_t slot, uint32_t generation);
 
 /* object.c */

@@ -34,7 +34,7 @@
 #define SHM_MAGIC 0x31524f44414c4556ull /* "VELADOR1" */
 
 enum {
-	SHM_LAYOUT_VERSION = 4,
+	SHM_LAYOUT_VERSION = 5,
 	SHM_PAGE = 4096,
 	SHM_UNIT = 64,                          /* bytes */
 	SHM_CHUNK_UNITS = 4096,
@@ -166,7 +166,8 @@ struct shm_outbox_entry {
 	uint32_t length;
 	struct addr to;
 	uint16_t listen;
-	uint16_t pad[3];
+	uint16_t sent;       /* the kernel has it, before one that stands in front of it */
+	uint32_t object;
 };
 
 struct shm_deferred_entry {

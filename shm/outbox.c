@@ -8,7 +8,7 @@ static struct shm_outbox_entry *next_entry(struct shm_proc *p)
 	return &p->outbox[p->outbox_tail % SHM_OUTBOX];
 }
 
-void shm_outbox_append(struct shm *shm, struct shm_proc *p, const struct shm_state *state)
+void shm_outbox_append(struct shm *shm, struct shm_proc *p, uint32_t slot, const struct shm_state *state)
 {
 	const struct shm_send *send = shm_state_sends(state);
 
@@ -24,6 +24,7 @@ void shm_outbox_append(struct shm *shm, struct shm_proc *p, const struct shm_sta
 			.length = send->length,
 			.to = send->to,
 			.listen = send->listen,
+			.object = slot,
 		};
 		SHM_STEP("shm.outbox.entry");
 		uatomic_set(&p->outbox_tail, p->outbox_tail + 1);
@@ -42,7 +43,7 @@ int shm_outbox_put(struct shm_self *self, uint16_t listen, const struct addr *to
 	if (shm_outbox_room(p) <= SHM_SENDS_MAX || length > SHM_SCRATCH - p->scratch_used)
 		return ERR_FULL;
 	e = next_entry(p);
-	*e = (struct shm_outbox_entry){ .offset = p->scratch_used, .length = length, .to = *to, .listen = listen };
+	*e = (struct shm_outbox_entry){ .offset = p->scratch_used, .length = length, .to = *to, .listen = listen, .object = SHM_NO_OBJECT };
 	memcpy(p->scratch + p->scratch_used, bytes, length);
 	SHM_STEP("shm.outbox.copied");
 	uatomic_set(&p->scratch_used, p->scratch_used + length);
@@ -63,7 +64,7 @@ int shm_outbox_entry(struct shm_self *self, unsigned i, struct shm_out *out)
 		bytes = shm_block(self->shm, e->ref);
 		BUG_ON(!bytes); /* we have been online since it was queued */
 	}
-	*out = (struct shm_out){ .bytes = bytes + e->offset, .length = e->length, .listen = e->listen, .to = e->to };
+	*out = (struct shm_out){ .bytes = bytes + e->offset, .length = e->length, .listen = e->listen, .sent = e->sent, .object = e->object, .to = e->to };
 	return 0;
 }
 
@@ -77,4 +78,13 @@ void shm_outbox_sent(struct shm_self *self, unsigned n)
 	BUG_ON(n > shm_outbox_count(self));
 	SHM_STEP("shm.outbox.sent");
 	uatomic_set(&self->proc->outbox_head, self->proc->outbox_head + n);
+}
+
+void shm_outbox_sent_early(struct shm_self *self, unsigned i)
+{
+	struct shm_proc *p = self->proc;
+
+	BUG_ON(i >= shm_outbox_count(self));
+	SHM_STEP("shm.outbox.early");
+	uatomic_set(&p->outbox[(p->outbox_head + i) % SHM_OUTBOX].sent, 1);
 }

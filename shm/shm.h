@@ -304,17 +304,22 @@ uint32_t shm_intake_pace(const struct shm *shm, unsigned worker);
 
 /* Queues a datagram that belongs to no object; bytes are copied. Returns 0 or ERR_FULL (send the outbox first). */
 int shm_outbox_put(struct shm_self *self, uint16_t listen, const struct addr *to, const void *bytes, uint32_t length);
-/* The i-th waiting datagram; ERR_NOTFOUND past the last. The bytes stay valid until shm_outbox_sent + quiescent. */
+/* The i-th datagram from the first that waits; ERR_NOTFOUND past the last. The bytes stay valid until shm_outbox_sent + quiescent. */
+enum { SHM_NO_OBJECT = UINT32_MAX };
 struct shm_out {
 	const void *bytes;
 	uint32_t length;
 	uint16_t listen;
+	bool sent;          /* see shm_outbox_sent_early */
+	uint32_t object;    /* the slot whose state wants it sent, or SHM_NO_OBJECT */
 	struct addr to;
 };
 int shm_outbox_entry(struct shm_self *self, unsigned i, struct shm_out *out);
 unsigned shm_outbox_count(const struct shm_self *self);
 /* The first n entries were taken by the kernel (or refused for good). */
 void shm_outbox_sent(struct shm_self *self, unsigned n);
+/* The i-th was, while one in front of it still waits. It leaves with that one: until then it counts as waiting. */
+void shm_outbox_sent_early(struct shm_self *self, unsigned i);
 
 /* ------------------------------------------------------------------------------------------ records */
 /* Rings from each process to the recorder carry notices (slot, generation); a lost notice is repeated by the object's deadline. */

@@ -114,7 +114,7 @@ void shm_step_follow(struct shm *shm, struct shm_proc *p)
 	follow_counts(p, old, new);
 	SHM_STEP("shm.step.counted");
 	if (new) {
-		shm_outbox_append(shm, p, new);
+		shm_outbox_append(shm, p, slot, new);
 		if ((new->flags & SHM_STATE_RECORD) && !shm_recorded(shm, slot, generation))
 			shm_notice(p, slot, generation);
 	}
@@ -253,6 +253,6 @@ void shm_step_abort(struct shm_step *step)
 void shm_step_resend(struct shm_step *step)
 {
 	BUG_ON(!step->old);
-	shm_outbox_append(step->self->shm, step->self->proc, step->old);
+	shm_outbox_append(step->self->shm, step->self->proc, step->slot, step->old);
 	shm_step_abort(step);
 }

@@ -162,6 +162,9 @@ static void outbox(void)
 	ok(n >= SHM_OUTBOX - SHM_SENDS_MAX - 1, "G: the outbox takes %u datagrams, then it is full", n);
 	shm_outbox_sent(self, 10);
 	ok(!shm_outbox_entry(self, 0, &out) && *(const unsigned *)out.bytes == 10, "sent ones leave at the front");
+	shm_outbox_sent_early(self, 2);
+	ok(!shm_outbox_entry(self, 2, &out) && out.sent && out.object == SHM_NO_OBJECT, "F: one sent early bears a mark");
+	ok(!shm_outbox_entry(self, 1, &out) && !out.sent && !shm_outbox_entry(self, 3, &out) && !out.sent, "F: its neighbours do not");
 	shm_outbox_sent(self, shm_outbox_count(self));
 	for (n = 0; shm_outbox_put(self, 0, &to, text, sizeof text) == 0; n++)
 		continue;

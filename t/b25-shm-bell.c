@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "shm/shm.h"
 
-enum { ROUNDS = 200000, FAR_MS = 1000000, LONG_MS = 500000, SOON_MS = 1000 };
+enum { ROUNDS = 200000, FAR_MS = 1000000, LONG_MS = 500000, SOON_MS = 1000, LIMIT_S = 120 };
 
 static struct shm *shm;
 static struct shm_self *self;
@@ -97,6 +97,7 @@ static void wait_until(const uint32_t *word, uint32_t is)
 
 static void other(uint32_t slot)
 {
+	alarm(LIMIT_S); /* it is not inherited */
 	if (shm_self_claim(&self, shm, SHM_WORKER, 1))
 		_exit(1);
 	for (uint32_t i = 1; i <= ROUNDS; i++) {
@@ -147,6 +148,7 @@ int main(void)
 {
 	struct shm_params params = { .slots = 64, .heap_bytes = 32 << 20, .workers_max = 2 };
 
+	alarm(LIMIT_S);
 	if (shm_create(&shm, NULL, &params) || shm_self_claim(&self, shm, SHM_WORKER, 0))
 		tap_bail("no arena");
 	rules();

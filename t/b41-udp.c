@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* UDP sockets over a real arena: batches in and out, and what the network refuses is reported with its bytes and holds up nothing else. */
-#include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "net/udp.h"
-#include "t/tap.h"
+#include "t/loopback.h"
 
 struct refusals {
 	unsigned n;
@@ -24,33 +22,6 @@ static void on_refused(void *arg, const struct addr *to, const void *bytes, uint
 	r->to = *to;
 	r->length = length;
 	memcpy(r->bytes, bytes, length < sizeof r->bytes ? length : sizeof r->bytes);
-}
-
-/* An address with a port that is free now. */
-static struct addr free_address(const char *ip)
-{
-	struct sockaddr_storage ss;
-	socklen_t length = sizeof ss;
-	struct addr a;
-	int fd;
-
-	addr_parse(&a, str_of(ip), 0);
-	socklen_t n = addr_to_sockaddr(&a, &ss);
-	fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&ss, n) || getsockname(fd, (struct sockaddr *)&ss, &length))
-		tap_bail("no loopback socket");
-	addr_from_sockaddr(&a, &ss, ADDR_UDP);
-	close(fd);
-	return a;
-}
-
-static int open_at(const struct addr *a)
-{
-	int fd;
-
-	if (udp_open(&fd, a, NULL))
-		tap_bail(strerror(errno));
-	return fd;
 }
 
 static unsigned receive(int fd, struct shm_self *self)

@@ -43,6 +43,8 @@ static void journal_work(void)
 	at->handled[0] = true;
 	shm_deferred_done(self, 0);
 	EXPECT(!shm_outbox_put(self, 0, &to, "hello", 5));
+	EXPECT(!shm_outbox_put(self, 0, &to, "world", 5));
+	shm_outbox_sent_early(self, 1);
 	drain(self);
 }
 

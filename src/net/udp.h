@@ -29,12 +29,17 @@ struct udp_sender {
 	struct shm_self *self;
 	const int *fds;            /* fds[listen] */
 	unsigned nlisten;
+	bool may_group;            /* messages of one length for one destination may go as one; cleared where the kernel refuses that */
 	udp_refused_fn *refused;
 	void *arg;
 };
 
+/* Whether the kernel can send several datagrams as one (Linux 4.18 and later). */
+bool udp_can_group(int fd);
+
 /* Hands the outbox to the kernel, in batches. Returns 0 when it is empty; ERR_BUSY when a socket's buffer is full: *blocked (may be NULL) is its
- * listening address, and the rest is kept. A datagram that the kernel refuses for good is counted, reported, and dropped. */
+ * listening address, and the rest is kept. Messages of one object
+ * leave in the order in which they were queued. A datagram that the kernel refuses for good is counted, reported, and dropped. */
 int udp_flush(struct udp_sender *sender, unsigned *blocked);
 
 /* Reads the socket's error queue and reports what the network sent back. */

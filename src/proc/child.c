@@ -178,6 +178,7 @@ static void fill_core(struct child *c)
 	};
 	c->sender = (struct udp_sender){
 		.self = c->self, .fds = h->udp_fds, .nlisten = h->nlisten, .refused = refused, .arg = c,
+		.may_group = h->conf->listen.udp_gso && udp_can_group(h->udp_fds[0]),
 	};
 }
 
