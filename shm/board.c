@@ -12,7 +12,8 @@ static void summary_min(struct shm *shm, uint32_t slot, uint64_t deadline_ms)
 
 	for (; deadline_ms < is; is = was) {
 		was = uatomic_cmpxchg(summary, is, deadline_ms);
-		if (was == is) { /* a full barrier */
+		if (was == is) {
+			cmm_smp_mb(); /* the exchange is one on x86, not with every compiler elsewhere */
 			if (deadline_ms < uatomic_read(&shm->header->board_wake_ms))
 				shm->board_early = true;
 			return;

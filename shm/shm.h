@@ -244,11 +244,11 @@ void shm_step_resend(struct shm_step *step);
 /* ------------------------------------------------------------------------------------------ deadlines */
 typedef void shm_due_fn(void *arg, uint32_t slot, uint64_t deadline_ms);
 /* Calls fn for every object whose deadline has come; fn takes the object by shm_step_begin, and a deadline still in the past afterwards is
- * found again at the next scan. Returns how many were due. Context: timer process only. */
+ * found again at the next scan. Returns how many were due when their block was looked at. Context: timer process only; RCU online. */
 unsigned shm_board_scan(struct shm_self *self, uint64_t now_ms, shm_due_fn *fn, void *arg);
 /* Derives the whole board from published states; first act of a timer process. */
 void shm_board_rebuild(struct shm_self *self);
-/* The earliest summary: nothing is due before. SHM_NEVER where nothing waits. */
+/* The earliest summary: nothing is due before, but in a scan, or after a death in one until the board is rebuilt. SHM_NEVER where nothing waits. */
 uint64_t shm_board_next(const struct shm *shm);
 /* Says that the timer process will not scan before until_ms unless it is rung, and returns the earliest summary after that: where it is
  * earlier than until_ms, say that instead. Context: timer process only. */

@@ -12,7 +12,7 @@
 #include <urcu/uatomic.h>
 
 #include "base/err.h"
-#include "shm/shm.h"
+#include "shm/internal.h"
 
 enum { ROUNDS = 200000, FAR_MS = 1000000, LONG_MS = 500000, SOON_MS = 1000, LIMIT_S = 120 };
 
@@ -88,11 +88,20 @@ static struct race {
 	uint32_t early;             /* what it says of the round */
 } *race;
 
+/* Where there is one processor the other needs it. */
+static void pause_or_yield(unsigned spins)
+{
+	if (spins > 2000)
+		sched_yield();
+	else
+		caa_cpu_relax();
+}
+
 static void wait_until(const uint32_t *word, uint32_t is)
 {
 	for (unsigned spins = 0; uatomic_read(word) != is; spins++)
-		if (spins > 2000)
-			sched_yield();
+		pause_or_yield(spins);
+	cmm_smp_rmb(); /* what was written before the word */
 }
 
 static void other(uint32_t slot)
@@ -102,6 +111,7 @@ static void other(uint32_t slot)
 		_exit(1);
 	for (uint32_t i = 1; i <= ROUNDS; i++) {
 		wait_until(&race->ready, i);
+		(void)*(volatile uint64_t *)&shm->header->board_wake_ms; /* so that the sleeper's store waits for its cache line, and shows late */
 		put(slot, SOON_MS);
 		uatomic_set(&race->early, shm_board_early(shm));
 		put(slot, FAR_MS);
@@ -112,7 +122,7 @@ static void other(uint32_t slot)
 
 static void race_on(void)
 {
-	uint32_t slot = make(FAR_MS), seen = 0, rung = 0, lost = 0;
+	uint32_t slot = make(FAR_MS), seen = 0, rung = 0, lost = 0, pauses = 0;
 	int status;
 	pid_t pid;
 
@@ -129,10 +139,14 @@ static void race_on(void)
 		shm_board_sleep(shm, 0);
 		shm_board_scan(self, FAR_MS - 1, due, NULL); /* the summary of the round before */
 		uatomic_set(&race->ready, i);
-		for (unsigned k = i % 512; k; k--)
-			caa_cpu_relax();
+		for (unsigned k = 0; k < pauses; k++)
+			pause_or_yield(k);
 		saw = shm_board_sleep(shm, LONG_MS) == SOON_MS;
 		wait_until(&race->done, i);
+		if (!saw)
+			pauses++;
+		else if (pauses)
+			pauses--; /* so half of the rounds come before the other, half behind it, and most close to it */
 		seen += saw;
 		rung += race->early;
 		lost += !saw && !race->early;

@@ -13,6 +13,7 @@
 
 #include "base/bug.h"
 #include "base/err.h"
+#include "base/inject.h"
 #include "proc/log.h"
 #include "txn/txn.h"
 
@@ -135,6 +136,14 @@ static void ring_timer(const struct child *c)
 	(void)!write(c->h->bell_fd, &one, sizeof one); /* full: it rings already */
 }
 
+static void ring_if_early(const struct child *c)
+{
+	if (!shm_board_early(c->h->shm) || c->is_timer)
+		return;
+	INJECT("child.unrung");
+	ring_timer(c);
+}
+
 /* The end of a turn. Nothing found in the arena is used after this. */
 static void on_before_sleep(uv_prepare_t *handle)
 {
@@ -147,9 +156,8 @@ static void on_before_sleep(uv_prepare_t *handle)
 	if (c->end_turn)
 		c->end_turn(c);
 	else
-		child_flush(c);
-	if (shm_board_early(c->h->shm))
-		ring_timer(c);
+		child_flush(c, NULL);
+	ring_if_early(c); /* a datagram that was refused may have changed a call */
 	shm_rcu_quiescent(c->self);
 	say_unlisted(c);
 	if (c->leaving && (!c->may_leave || c->may_leave(c)))
@@ -201,7 +209,7 @@ static void open_loop(struct child *c)
 
 void child_start(struct child *c, const struct heritage *h, enum shm_kind kind, unsigned index)
 {
-	*c = (struct child){ .h = h };
+	*c = (struct child){ .h = h, .is_timer = kind == SHM_TIMER };
 	name_process(kind, index);
 	take_precedence(kind);
 	shed(h);
@@ -234,19 +242,20 @@ void child_wake(struct child *c)
 	child_clock(c);
 }
 
-bool child_flush(struct child *c)
+bool child_flush(struct child *c, unsigned *blocked)
 {
-	return shm_outbox_count(c->self) == 0 || udp_flush(&c->sender, NULL) == 0;
+	ring_if_early(c);
+	return shm_outbox_count(c->self) == 0 || udp_flush(&c->sender, blocked) == 0;
 }
 
 void child_make_room(struct child *c)
 {
 	unsigned blocked = 0;
 
-	if (shm_outbox_count(c->self) < BATCH || udp_flush(&c->sender, &blocked) == 0)
+	if (shm_outbox_count(c->self) < BATCH || child_flush(c, &blocked))
 		return;
 	for (int i = 0; i < BLOCKED_MS && shm_outbox_count(c->self) > SHM_OUTBOX - ROOM; i++) {
-		if (udp_flush(&c->sender, &blocked) == 0)
+		if (child_flush(c, &blocked))
 			return;
 		struct pollfd p = { .fd = c->sender.fds[blocked], .events = POLLOUT };
 		poll(&p, 1, 1);
@@ -284,7 +293,8 @@ _Noreturn void child_bury(const struct heritage *h, enum shm_kind kind, unsigned
 	static struct child c;
 
 	child_start(&c, h, kind, index);
-	child_flush(&c);
+	child_flush(&c, NULL);
+	ring_if_early(&c);
 	shm_rcu_quiescent(c.self);
 	leave(&c);
 }

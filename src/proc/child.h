@@ -26,6 +26,7 @@ struct child {
 	void (*hup)(struct child *c);      /* SIGHUP; may be NULL */
 	bool (*may_leave)(struct child *c);/* asked at the end of each turn once leaving; NULL: at once */
 	/* private */
+	bool is_timer;                     /* it looks at the board before it sleeps: nobody rings it for what it has put there itself */
 	bool said_unlisted;                /* the log has it */
 	uv_prepare_t before_sleep;
 	uv_timer_t pulse, prefault;
@@ -43,8 +44,9 @@ void child_wake(struct child *c);
 /* Reads the clock again in a long turn. */
 void child_clock(struct child *c);
 
-/* Sends what waits; true when the outbox is empty. Where a kernel buffer is full the rest waits for a later turn. */
-bool child_flush(struct child *c);
+/* Sends what waits, and rings the timer process before, where what is sent has a deadline that it would sleep past. True when the outbox is empty. Where a kernel
+ * buffer is full the rest waits for a later turn, and *blocked (may be NULL) is the listening address of its socket. */
+bool child_flush(struct child *c, unsigned *blocked);
 /* Makes room in the outbox for one more step, waiting for the kernel a bounded time; what stands longest is dropped after. */
 void child_make_room(struct child *c);
 

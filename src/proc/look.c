@@ -251,7 +251,7 @@ static void on_pace(uv_timer_t *timer)
 		wrk_retry(w);
 	more = look_round(w) == SHM_JOURNAL_BATCH;
 	for (int i = 1; more && i < ROUNDS; i++) {
-		child_flush(c);
+		child_flush(c, NULL);
 		shm_rcu_quiescent(c->self);
 		more = look_round(w) == SHM_JOURNAL_BATCH;
 	}

@@ -10,7 +10,7 @@
 #include "proc/child.h"
 
 enum {
-	TICK_MS = 10,           /* between two scans at least, so a deadline is late by that at most, */
+	TICK_MS = 10,           /* between two scans at least, so a deadline is late by that at most (and the clocks' rounding, 1 to 2 ms), */
 	SLEEP_MS = 100,         /* and at most: who should have rung may have died */
 	TURN_ACTIONS = 512,     /* between two quiescent states; the rest of a burst follows at once */
 	TURNS = 16,             /* at most, in one tick */
@@ -101,7 +101,7 @@ static void on_tick(uv_timer_t *handle)
 		shm_board_scan(c->self, c->core.now_ms, tmr_due, t);
 		if (t->acted <= TURN_ACTIONS)
 			break;
-		child_flush(c);
+		child_flush(c, NULL);
 		shm_rcu_quiescent(c->self);
 		child_clock(c);
 	}
@@ -125,8 +125,8 @@ static uint64_t tmr_look_ms(const struct timer *t, uint64_t next_ms)
 
 	if (shm_outbox_count(t->child.self) || next_ms < soonest_ms)
 		return soonest_ms;
-	if (t->watch_ms > soonest_ms && t->watch_ms < latest_ms)
-		latest_ms = t->watch_ms;
+	if (t->watch_ms < latest_ms)
+		latest_ms = t->watch_ms > soonest_ms ? t->watch_ms : soonest_ms;
 	return next_ms < latest_ms ? next_ms : latest_ms;
 }
 
@@ -135,14 +135,13 @@ static void tmr_end_turn(struct child *c)
 	struct timer *t = (struct timer *)c;
 	uint64_t look_ms, earlier_ms;
 
-	child_flush(c);
+	child_flush(c, NULL);
 	child_clock(c);
 	for (look_ms = tmr_look_ms(t, shm_board_next(c->h->shm));; look_ms = earlier_ms) {
 		earlier_ms = tmr_look_ms(t, shm_board_sleep(c->h->shm, look_ms));
 		if (earlier_ms >= look_ms)
 			break;
 	}
-	(void)shm_board_early(c->h->shm); /* it was our own */
 	uv_update_time(&c->loop);
 	/* The loop counts from a whole millisecond that has passed: one more, lest it wakes us before the time. */
 	uv_timer_start(&t->tick, on_tick, look_ms > c->core.now_ms ? look_ms - c->core.now_ms + 1 : 0, 0);
@@ -154,7 +153,7 @@ _Noreturn void timer(const struct heritage *h)
 
 	t.seen_ms = tmr_predecessor_ms(h);
 	child_start(&t.child, h, SHM_TIMER, 0);
-	child_flush(&t.child);
+	child_flush(&t.child, NULL);
 	shm_rcu_quiescent(t.child.self);
 	shm_board_rebuild(t.child.self);
 	uv_timer_init(&t.child.loop, &t.tick);

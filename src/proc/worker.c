@@ -84,7 +84,7 @@ static void wrk_defer(struct worker *w, unsigned entry)
 		usleep(1000);
 		child_clock(c);
 		wrk_keep(w);
-		child_flush(c);
+		child_flush(c, NULL);
 		shm_rcu_quiescent(c->self); /* else what we have retired ourselves could never make room */
 		wrk_retry(w);
 	}
@@ -147,7 +147,7 @@ static void wrk_end_turn(struct child *c)
 	struct worker *w = (struct worker *)c;
 	unsigned blocked = 0;
 
-	if (shm_outbox_count(c->self) && udp_flush(&c->sender, &blocked))
+	if (!child_flush(c, &blocked))
 		wrk_await_room(w, blocked);
 	INJECT("wrk.sent");
 	wrk_release(w);
@@ -200,7 +200,7 @@ static void wrk_inherit(struct worker *w)
 	struct child *c = &w->child;
 	struct shm_datagram d;
 
-	child_flush(c);
+	child_flush(c, NULL);
 	wrk_set_aside(w);
 	while (shm_deferred(c->self, w->ndeferred, &d) == 0)
 		w->ndeferred++;
@@ -211,7 +211,7 @@ static void wrk_inherit(struct worker *w)
 		shm_count(c->self, CNT_replayed);
 		wrk_entry(w, i, &d);
 	}
-	child_flush(c);
+	child_flush(c, NULL);
 	shm_rcu_quiescent(c->self);
 }
 
