@@ -87,6 +87,7 @@ static void a_life(void)
 	is_u64(shm_gateway_calls(shm, 2), 1, "one call at its gateway");
 	is_u64(shm_outbox_count(self), 1, "its send waits in the outbox");
 	is_u64(shm_outbox_entry(self, 0, &out), 0, "and can be read");
+	ok(out.object == slot && !out.sent, "as that object's");
 	ok(out.length == 20 && out.listen == 3 && memcmp(out.bytes, (char *)shm_block(shm, first.blob) + 10, 20) == 0, "as it was meant");
 	is_u64(shm_outbox_entry(self, 1, &out), ERR_NOTFOUND, "there is no second");
 	drain();
@@ -128,6 +129,7 @@ static void aborts_and_resends(void)
 	struct made m;
 	shm_ref stray;
 	void *payload;
+	struct shm_out out;
 	uint32_t slot;
 
 	if (shm_step_begin_new(&step, self))
@@ -151,6 +153,7 @@ static void aborts_and_resends(void)
 	is_u64(shm_step_begin(&step, self, slot, 0), 0, "taken");
 	shm_step_resend(&step);
 	is_u64(shm_outbox_count(self), 1, "resend queues the sends of the state");
+	ok(!shm_outbox_entry(self, 0, &out) && out.object == slot, "as its object's");
 	drain();
 	is_sound("after a resend");
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* UDP sockets over a real arena: batches in and out, and what the network refuses is reported with its bytes and holds up nothing else. */
 #include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -88,6 +91,44 @@ static void test_unreachable(struct shm_self *self, const char *ip)
 	close(peer);
 }
 
+/* Another process, as the timer process does, sends from the same socket to somebody who is not there: its errors come to us, and are no reason to refuse ours. */
+static void test_others_errors(struct shm_self *self)
+{
+	struct addr ours = free_address("127.0.0.1"), good = free_address("127.0.0.1"), closed = free_address("127.0.0.1");
+	int fd = open_at(&ours), peer = open_at(&good);
+	struct refusals r = { .n = 0 };
+	struct udp_sender sender = { .self = self, .fds = &fd, .nlisten = 1, .refused = on_refused, .arg = &r };
+	unsigned wrong = 0, errors = 0;
+	char byte;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct sockaddr_storage ss;
+		socklen_t length = addr_to_sockaddr(&closed, &ss);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(60);
+		for (;;)
+			(void)!sendto(fd, "x", 1, 0, (struct sockaddr *)&ss, length);
+	}
+	for (unsigned i = 0; i < 20000 || (errors < 1000 && i < 2000000); i++) {
+		r.n = 0;
+		shm_outbox_put(self, 0, &good, "y", 1);
+		udp_flush(&sender, NULL);
+		errors += r.n;
+		wrong += r.n && addr_eq(&r.to, &good);
+		wrong += shm_outbox_count(self);
+		wrong += recv(peer, &byte, 1, MSG_DONTWAIT) != 1;
+		shm_rcu_quiescent(self);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ok(errors >= 1000, "another process's errors come to our socket: %u", errors);
+	is_u64(wrong, 0, "and none of ours is refused, or lost, for them");
+	close(fd);
+	close(peer);
+}
+
 /* Refused at once: to port 0, and longer than a datagram can be. */
 static void test_refused(struct shm_self *self)
 {
@@ -130,6 +171,7 @@ int main(void)
 		shm_rcu_quiescent(self);
 	}
 	test_refused(self);
+	test_others_errors(self);
 	shm_self_free(self);
 	shm_close(shm, true);
 	return tap_done();

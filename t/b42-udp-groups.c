@@ -1,21 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Datagrams that go to the kernel several as one: what arrives is the same, once each, and of one object in its order, whatever is refused in between. */
 #include <poll.h>
+#include <sys/syscall.h>
 
 #include "base/err.h"
 #include "t/loopback.h"
 
-enum { OBJECTS = 8, PEERS = 2, ROUNDS = 2000, HEAD = 8, LONGEST = 2000 };
+enum { OBJECTS = 8, PEERS = 2, ROUNDS = 2000, LONGEST = 2000 };
+
+/* What each datagram begins with. */
+struct head {
+	uint32_t object, number;  /* its object's number-th, over all destinations */
+	uint32_t peer;
+};
 
 static struct shm *shm;
 static struct shm_self *self;
 static uint32_t slot[OBJECTS], queued[OBJECTS];
-static int ours, peer[PEERS];
-static struct addr to[PEERS];
+static int ours[2], peer;               /* two sockets of ours; one that has the addresses of all peers, so that it shows the order in which all left */
+static struct addr to[PEERS], nowhere;  /* nowhere: port 0 */
 
-/* Object k wants a datagram sent: its number, which of its datagrams it is, and filling up to `length` bytes. */
-static void queue(unsigned k, const struct addr *dest, uint32_t length)
+/* ---- the kernel, which may be told to refuse */
+static struct refusal {
+	int error;               /* 0: none */
+	bool groups, singles;    /* which */
+	unsigned from;           /* not the first so many messages */
+} refusal;
+static unsigned calls;
+
+int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 {
+	unsigned k = 0;
+
+	calls++;
+	while (k < n && !(refusal.error && k >= refusal.from && (m[k].msg_hdr.msg_iovlen > 1 ? refusal.groups : refusal.singles)))
+		k++;
+	if (k)
+		return (int)syscall(SYS_sendmmsg, fd, m, k, flags);
+	errno = refusal.error;
+	return -1;
+}
+
+/* ---- what is sent */
+static void queue(unsigned k, const struct addr *dest, uint32_t length, uint16_t listen)
+{
+	struct head head = { .object = k, .number = ++queued[k], .peer = addr_eq(dest, &to[1]) };
 	struct shm_step step;
 	shm_ref bytes, state;
 	void *p, *s;
@@ -23,9 +52,9 @@ static void queue(unsigned k, const struct addr *dest, uint32_t length)
 	if (shm_step_begin(&step, self, slot[k], 0) || shm_step_alloc(&step, length, &bytes, &p) || shm_step_alloc(&step, 300, &state, &s))
 		tap_bail("no room in the arena");
 	memset(p, 'x', length);
-	memcpy(p, (uint32_t[]){ k, ++queued[k] }, HEAD);
+	memcpy(p, &head, sizeof head);
 	*(struct shm_state *)s = (struct shm_state){ .deadline_ms = 5000, .key = { k + 1, 0 }, .bytes = 200, .flags = SHM_STATE_LIVE, .nsends = 1, .nrefs = 1 };
-	*shm_state_sends(s) = (struct shm_send){ .bytes = bytes, .length = length, .to = *dest };
+	*shm_state_sends(s) = (struct shm_send){ .bytes = bytes, .length = length, .to = *dest, .listen = listen };
 	*shm_state_refs(s) = bytes;
 	shm_step_commit(&step, state);
 }
@@ -45,284 +74,431 @@ static void make_objects(void)
 	}
 }
 
-/* What has come to a peer: seen[i] = object and number of the i-th. */
+/* ---- what has come */
 struct seen {
-	unsigned n, overtaken, wrong;
-	uint32_t last[OBJECTS];
-	uint32_t object[256], length[256];
+	unsigned n, at[PEERS], overtaken, wrong;
+	uint32_t last[OBJECTS], object[256], length[256];
 };
 
-static void collect(int fd, struct seen *seen)
+static struct seen collect(void)
 {
+	struct seen seen = { .n = 0 };
 	char bytes[LONGEST];
 	ssize_t n;
 
-	*seen = (struct seen){ .n = 0 };
-	while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) >= 0) {
-		uint32_t head[2];
-		memcpy(head, bytes, HEAD);
-		if (n < HEAD || head[0] >= OBJECTS || seen->n == 256 || (n > HEAD && bytes[n - 1] != 'x')) {
-			seen->wrong++;
+	while ((n = recv(peer, bytes, sizeof bytes, MSG_DONTWAIT)) >= 0) {
+		struct head head;
+		memcpy(&head, bytes, sizeof head);
+		if (n < (ssize_t)sizeof head || head.object >= OBJECTS || head.peer >= PEERS || seen.n == 256 || (n > (ssize_t)sizeof head && bytes[n - 1] != 'x')) {
+			seen.wrong++;
 			continue;
 		}
-		seen->overtaken += head[1] <= seen->last[head[0]];
-		seen->last[head[0]] = head[1];
-		seen->object[seen->n] = head[0];
-		seen->length[seen->n++] = (uint32_t)n;
+		seen.overtaken += head.number <= seen.last[head.object];
+		seen.last[head.object] = head.number;
+		seen.object[seen.n] = head.object;
+		seen.length[seen.n++] = (uint32_t)n;
+		seen.at[head.peer]++;
 	}
+	return seen;
 }
 
-static uint64_t count(enum counter which)
+static uint64_t grouped(void)
 {
-	return shm_counter(shm, which);
+	return shm_counter(shm, CNT_datagrams_grouped);
 }
 
-static struct udp_sender sender_with(struct udp_sender with)
+static uint64_t groups_refused(void)
 {
-	with.self = self;
-	with.fds = &ours;
-	with.nlisten = 1;
-	with.may_group = udp_can_group(ours);
-	return with;
+	return shm_counter(shm, CNT_groups_refused);
 }
 
-static void end(void)
+static struct udp_sender new_sender(void)
 {
+	return (struct udp_sender){ .self = self, .fds = ours, .nlisten = 2, .may_group = udp_can_group(ours[0]) };
+}
+
+/* All leaves, whole and in order. */
+static struct seen flush(struct udp_sender *sender, const char *what)
+{
+	struct seen seen;
+
+	is_u64(udp_flush(sender, NULL), 0, "%s: they leave", what);
+	is_u64(shm_outbox_count(self), 0, "%s: the outbox is empty", what);
+	seen = collect();
+	is_u64(seen.overtaken + seen.wrong, 0, "%s: each is whole, those of one object in their order", what);
 	shm_rcu_quiescent(self);
+	return seen;
 }
 
+/* ---- groups */
 static void test_groups(void)
 {
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
-	uint64_t grouped = count(CNT_datagrams_grouped), out = count(CNT_datagrams_out);
+	struct udp_sender sender = new_sender();
+	uint64_t before = grouped(), out = shm_counter(shm, CNT_datagrams_out);
 	struct seen seen;
 
 	ok(sender.may_group, "this kernel sends several datagrams as one");
 	for (unsigned k = 0; k < OBJECTS; k++) {
-		queue(k, &to[0], 500);
-		queue(k, &to[0], 700);
+		queue(k, &to[0], 500, 0);
+		queue(k, &to[0], 700, 0);
 	}
-	is_u64(udp_flush(&sender, NULL), 0, "16 messages of two lengths leave");
-	is_u64(shm_outbox_count(self), 0, "the outbox is empty");
-	collect(peer[0], &seen);
+	seen = flush(&sender, "two lengths");
 	is_u64(seen.n, 16, "all come, each by itself");
 	ok(seen.length[0] == 500 && seen.length[7] == 500 && seen.length[8] == 700, "those of one length one after another");
-	ok(!seen.overtaken && !seen.wrong, "whole, those of one object in their order");
-	is_u64(count(CNT_datagrams_grouped) - grouped, 16, "they went in groups");
-	is_u64(count(CNT_datagrams_out) - out, 16, "and count as what they are");
-	end();
+	is_u64(grouped() - before, 16, "they went in groups");
+	is_u64(shm_counter(shm, CNT_datagrams_out) - out, 16, "and count as what they are");
 }
 
 /* Object 0 has the longer one first: its shorter one must not go with the others' shorter ones. */
 static void test_order(void)
 {
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
-	struct seen seen;
+	struct udp_sender sender = new_sender();
 
-	queue(1, &to[0], 500);
-	queue(0, &to[0], 700);
+	queue(1, &to[0], 500, 0);
+	queue(0, &to[0], 700, 0);
 	for (unsigned k = 2; k < OBJECTS; k++)
-		queue(k, &to[0], 500);
-	queue(0, &to[0], 500);
+		queue(k, &to[0], 500, 0);
+	queue(0, &to[0], 500, 0);
 	for (unsigned k = 1; k < OBJECTS; k++)
-		queue(k, &to[0], 700);
-	udp_flush(&sender, NULL);
-	collect(peer[0], &seen);
-	is_u64(seen.n, 16, "an object whose messages come the other way round");
-	is_u64(seen.overtaken, 0, "keeps its order");
-	end();
+		queue(k, &to[0], 700, 0);
+	is_u64(flush(&sender, "the other way round").n, 16, "all come");
+	queue(1, &to[0], 500, 0);
+	queue(0, &to[1], 500, 0);
+	for (unsigned k = 2; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	queue(0, &to[0], 500, 0);
+	is_u64(flush(&sender, "one object, two destinations").n, 9, "all come");
 }
 
 static void test_single(void)
 {
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
-	uint64_t grouped = count(CNT_datagrams_grouped);
-	struct seen seen;
+	struct udp_sender sender = new_sender();
+	uint64_t before = grouped();
 
 	for (unsigned k = 0; k < 3; k++)
-		queue(k, &to[0], 600);
+		queue(k, &to[0], 600, 0);
 	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 1301);
+		queue(k, &to[0], 1301, 0);
 	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[k % PEERS], 100 + k);
-	udp_flush(&sender, NULL);
-	collect(peer[0], &seen);
-	is_u64(seen.n, 3 + OBJECTS + OBJECTS / PEERS, "few, long, and different ones arrive");
-	collect(peer[1], &seen);
-	is_u64(seen.n, OBJECTS / PEERS, "at the other peer too");
-	is_u64(count(CNT_datagrams_grouped) - grouped, 0, "and went singly");
-	end();
+		queue(k, &to[k % PEERS], 100 + k, 0);
+	for (unsigned k = 0; k < 6; k++)
+		queue(k, &to[0], 900, k % 2);
+	is_u64(flush(&sender, "few, long, different, from two sockets in turn").n, 3 + OBJECTS + OBJECTS + 6, "all come");
+	is_u64(grouped() - before, 0, "and went singly");
+	sender.may_group = false;
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	is_u64(flush(&sender, "a sender without groups").n, OBJECTS, "all come");
+	is_u64(grouped() - before, 0, "and went singly, too");
 }
 
-/* More bytes than one datagram of the kernel's may have. */
-static void test_many_bytes(void)
+static void test_many(void)
 {
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
-	uint64_t grouped = count(CNT_datagrams_grouped);
-	struct seen seen;
+	struct udp_sender sender = new_sender();
+	uint64_t before = grouped();
 
 	for (unsigned i = 0; i < 64; i++)
-		queue(i % OBJECTS, &to[0], 1300);
-	is_u64(udp_flush(&sender, NULL), 0, "64 messages of 1300 bytes leave");
-	collect(peer[0], &seen);
-	is_u64(seen.n, 64, "and come");
-	is_u64(seen.overtaken, 0, "in order");
-	is_u64(count(CNT_datagrams_grouped) - grouped, 64, "in two groups");
-	is_u64(count(CNT_groups_refused), 0, "none of them refused");
-	end();
+		queue(i % OBJECTS, &to[0], 1300, 0);
+	calls = 0;
+	is_u64(flush(&sender, "64 messages of 1300 bytes").n, 64, "all come");
+	is_u64(grouped() - before, 64, "in groups");
+	is_u64(calls, 1, "by one system call");
+	is_u64(groups_refused(), 0, "none refused");
 }
 
-struct refusals {
-	unsigned n;
-	struct addr to;
-};
+/* ---- refusals */
+static unsigned refused;
+static struct addr refused_to;
 
 static void on_refused(void *arg, const struct addr *dest, const void *bytes, uint32_t length)
 {
-	struct refusals *r = arg;
-
+	(void)arg;
 	(void)bytes;
 	(void)length;
-	r->n++;
-	r->to = *dest;
+	refused++;
+	refused_to = *dest;
 }
 
 /* The kernel takes the first group, then refuses what stands in the outbox among its members: nothing goes twice, nothing is lost. */
 static void test_refused_between(void)
 {
-	struct refusals r = { .n = 0 };
-	struct udp_sender sender = sender_with((struct udp_sender){ .refused = on_refused, .arg = &r });
-	struct addr nowhere = to[0];
+	struct udp_sender sender = new_sender();
+	uint64_t before = groups_refused(), errors = shm_counter(shm, CNT_send_errors);
 	struct seen seen;
 
-	nowhere.port = 0;
+	sender.refused = on_refused;
+	refused = 0;
 	for (unsigned k = 0; k < OBJECTS; k++) {
-		queue(k, &to[0], 500);
-		if (k % 2)
-			queue(k, &nowhere, 300 + k);
-		queue(k, &to[1], 700);
+		queue(k, &to[0], 500, 0);
+		queue(k, &nowhere, 300, 0);
+		queue(k, &to[1], 700, 0);
 	}
-	is_u64(udp_flush(&sender, NULL), 0, "messages to port 0 between others");
-	is_u64(r.n, 4, "are refused");
-	ok(addr_eq(&r.to, &nowhere), "with their address");
-	is_u64(shm_outbox_count(self), 0, "the outbox is empty");
-	for (unsigned i = 0; i < PEERS; i++) {
-		collect(peer[i], &seen);
-		is_u64(seen.n, OBJECTS, "peer %u: each of the others comes once", i);
-		is_u64(seen.overtaken + seen.wrong, 0, "peer %u: whole, in order", i);
-	}
-	ok(sender.may_group, "a datagram's refusal is no group's");
-	end();
+	seen = flush(&sender, "eight of one length to port 0 among others");
+	is_u64(refused, OBJECTS, "each of the eight is reported");
+	ok(addr_eq(&refused_to, &nowhere), "with its address");
+	is_u64(shm_counter(shm, CNT_send_errors) - errors, OBJECTS, "and counted");
+	ok(seen.at[0] == OBJECTS && seen.at[1] == OBJECTS, "each of the others comes once");
+	is_u64(groups_refused() - before, 1, "one group was refused");
+	before = grouped();
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	flush(&sender, "afterwards");
+	is_u64(grouped() - before, OBJECTS, "other destinations get groups as before");
 }
 
-/* A successor finds what its predecessor had sent early, and had no time to drop. */
 static void test_sent_early(void)
 {
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
+	struct udp_sender sender = new_sender();
 	struct seen seen;
 
 	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500);
+		queue(k, &to[0], 500, 0);
 	for (unsigned i = 0; i < OBJECTS; i += 2)
 		shm_outbox_sent_early(self, i);
 	is_u64(shm_outbox_count(self), OBJECTS, "what was sent early waits for those in front of it");
-	udp_flush(&sender, NULL);
-	collect(peer[0], &seen);
-	is_u64(seen.n, OBJECTS / 2, "but is not sent again");
-	ok(seen.object[0] == 1 && seen.object[3] == 7, "only the others are");
+	seen = flush(&sender, "a predecessor's marks");
+	ok(seen.n == OBJECTS / 2 && seen.object[0] == 1 && seen.object[3] == 7, "only those without one are sent");
 	for (unsigned k = 0; k < OBJECTS; k++) {
-		queue(k, &to[0], 500);
+		queue(k, &to[0], 500, 0);
 		shm_outbox_sent_early(self, k);
 	}
-	is_u64(udp_flush(&sender, NULL), 0, "an outbox of such alone");
-	is_u64(shm_outbox_count(self), 0, "is emptied");
-	collect(peer[0], &seen);
-	is_u64(seen.n, 0, "and nothing sent");
-	end();
+	is_u64(flush(&sender, "nothing but marks").n, 0, "nothing is sent");
 }
 
-/* A socket that writes no checksums takes no groups, as some tunnels and cards do. */
-static void test_refused_group(void)
+/* Whatever the kernel has against a group, its messages go singly, and further ones to that destination. */
+static void test_refused_group(int error)
 {
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
-	uint64_t grouped = count(CNT_datagrams_grouped);
+	struct udp_sender sender = new_sender();
+	uint64_t before = groups_refused(), was = grouped(), errors = shm_counter(shm, CNT_send_errors);
 	struct seen seen;
+
+	refusal = (struct refusal){ .error = error, .groups = true };
+	for (unsigned i = 0; i < 2 * OBJECTS; i++)
+		queue(i % OBJECTS, &to[0], i < OBJECTS ? 500 : 700, 0);
+	seen = flush(&sender, strerror(error));
+	is_u64(seen.n, 2 * OBJECTS, "all come");
+	is_u64(groups_refused() - before, 1, "one refusal is enough");
+	refusal.error = 0;
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	flush(&sender, "later ones to it");
+	is_u64(grouped() - was, 0, "go singly as well");
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[1], 500, 0);
+	flush(&sender, "those to another");
+	is_u64(grouped() - was, OBJECTS, "go as one");
+	is_u64(shm_counter(shm, CNT_send_errors) - errors, 0, "no datagram counts as refused");
+}
+
+/* The kernel itself: a socket that writes no checksums takes no groups, as some tunnels and cards do. */
+static void test_no_checksums(void)
+{
+	struct udp_sender sender = new_sender();
+	uint64_t before = groups_refused();
 	int yes = 1, no = 0;
 
-	if (setsockopt(ours, SOL_SOCKET, SO_NO_CHECK, &yes, sizeof yes))
+	if (setsockopt(ours[0], SOL_SOCKET, SO_NO_CHECK, &yes, sizeof yes))
 		tap_bail("SO_NO_CHECK");
-	for (unsigned i = 0; i < 2 * OBJECTS; i++)
-		queue(i % OBJECTS, &to[0], i < OBJECTS ? 500 : 700);
-	is_u64(udp_flush(&sender, NULL), 0, "a kernel that refuses a group");
-	collect(peer[0], &seen);
-	is_u64(seen.n, 2 * OBJECTS, "gets its messages singly");
-	is_u64(seen.overtaken + seen.wrong, 0, "whole, in order");
-	is_u64(count(CNT_groups_refused), 1, "that counts once");
-	ok(!sender.may_group, "and is not tried again");
-	is_u64(count(CNT_datagrams_grouped) - grouped, 0, "no group left");
-	is_u64(count(CNT_send_errors), 4, "and no datagram counts as refused, but for those to port 0 before");
-	setsockopt(ours, SOL_SOCKET, SO_NO_CHECK, &no, sizeof no);
-	end();
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	is_u64(flush(&sender, "a way without checksums").n, OBJECTS, "all come");
+	is_u64(groups_refused() - before, 1, "the kernel had refused the group");
+	setsockopt(ours[0], SOL_SOCKET, SO_NO_CHECK, &no, sizeof no);
 }
 
-/* Whatever stands in the outbox: each once, each object's in order. */
+/* A full queue refuses groups and singles: nothing is lost, and nothing that was taken goes again. */
+static void test_full(int error)
+{
+	struct udp_sender sender = new_sender();
+	unsigned blocked = 7, n;
+
+	for (unsigned k = 0; k < OBJECTS; k++) {
+		queue(k, &to[0], 500, 1);
+		queue(k, &to[1], 700, 1);
+	}
+	refusal = (struct refusal){ .error = error, .groups = true, .singles = true, .from = 1 };
+	is_u64(udp_flush(&sender, &blocked), 0, "%s behind the first of each call: not in the way", strerror(error));
+	n = collect().n;
+	is_u64(n, 2 * OBJECTS, "each came once");
+	for (unsigned k = 0; k < OBJECTS; k++) {
+		queue(k, &to[0], 500, 1);
+		queue(k, &to[1], 700, 1);
+	}
+	refusal.from = 0;
+	is_u64(udp_flush(&sender, &blocked), ERR_BUSY, "%s at once: busy", strerror(error));
+	is_u64(blocked, 1, "with the listening address");
+	is_u64(shm_outbox_count(self), 2 * OBJECTS, "all is kept");
+	refusal.error = 0;
+	is_u64(flush(&sender, "once there is room").n, 2 * OBJECTS, "all comes");
+}
+
+/* Too many destinations that refuse groups to remember them all: then none gets any. */
+static void test_too_many(void)
+{
+	struct udp_sender sender = new_sender();
+	struct addr far = to[0];
+	uint64_t was;
+
+	refusal = (struct refusal){ .error = EINVAL, .groups = true };
+	for (unsigned i = 0; i <= UDP_SINGLY; i++) {
+		far.port = (uint16_t)(1 + i);
+		for (unsigned k = 0; k < 4; k++)
+			queue(k, &far, 500, 0);
+		udp_flush(&sender, NULL);
+	}
+	refusal.error = 0;
+	was = grouped();
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	is_u64(flush(&sender, "17 destinations that refuse").n, OBJECTS, "an 18th gets its messages");
+	is_u64(grouped() - was, 0, "singly");
+	sender.all_singly_until_ms = 1;
+	for (unsigned i = 0; i < sender.nsingly; i++)
+		sender.singly[i].until_ms = 1;
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 0);
+	flush(&sender, "when that is past");
+	is_u64(grouped() - was, OBJECTS, "as one again");
+	is_u64(sender.nsingly, 0, "and nothing is remembered");
+}
+
+/* RFC 3261 §18.4: of a group to a closed port on this machine the first is reported; after that none is sent in a group, and each is reported. */
+static void test_unreachable(const char *ip)
+{
+	struct udp_sender sender = new_sender();
+	struct addr closed = free_address(ip);
+	struct pollfd p = { .fd = ours[0], .events = 0 };
+
+	sender.refused = on_refused;
+	refused = 0;
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &closed, 500, 0);
+	udp_flush(&sender, NULL);
+	ok(poll(&p, 1, 2000) == 1, "RFC3261-18.4: a group to a closed port: the network says so");
+	udp_errors(&sender, ours[0]);
+	ok(refused >= 1 && addr_eq(&refused_to, &closed), "RFC3261-18.4: one is reported, with its address");
+	refused = 0;
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &closed, 500, 0);
+	for (unsigned i = 0; i < 10 && refused < OBJECTS; i++) {
+		udp_flush(&sender, NULL);
+		poll(&p, 1, 1000);
+		udp_errors(&sender, ours[0]);
+	}
+	is_u64(refused, OBJECTS, "RFC3261-18.4: the next ones are reported each");
+	while (poll(&p, 1, 0) == 1)
+		udp_errors(&sender, ours[0]);
+	shm_rcu_quiescent(self);
+}
+
+static void test_unknown_address(void)
+{
+	struct udp_sender sender = new_sender();
+	uint64_t before = groups_refused();
+
+	sender.refused = on_refused;
+	refused = 0;
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, &to[0], 500, 5);
+	is_u64(flush(&sender, "a listening address that there is not").n, 0, "nothing comes");
+	is_u64(refused, OBJECTS, "each is reported");
+	is_u64(groups_refused() - before, 0, "and no group was refused");
+}
+
+/* Whatever stands in the outbox, whatever is refused and when: each once, each object's in order. */
 static void test_random(void)
 {
 	static const uint32_t lengths[] = { 100, 400, 401, 1400 };
-	struct udp_sender sender = sender_with((struct udp_sender){ 0 });
-	struct addr nowhere = to[0];
+	static const int errors[] = { 0, EINVAL, ENOBUFS, EPERM };
+	struct udp_sender sender = new_sender();
 	unsigned lost = 0, overtaken = 0, wrong = 0, busy = 0;
 	uint64_t random = 1;
-	struct seen seen;
 
-	nowhere.port = 0;
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		unsigned sent[PEERS] = { 0, 0 }, n;
+		struct seen seen;
 		random = random * 6364136223846793005u + 1442695040888963407u;
 		n = 1 + (unsigned)(random >> 33) % 150;
+		refusal = (struct refusal){ .error = errors[(random >> 50) % 4], .groups = true, .from = (unsigned)(random >> 56) % 4 };
 		for (unsigned i = 0; i < n; i++) {
 			random = random * 6364136223846793005u + 1442695040888963407u;
 			unsigned r = (unsigned)(random >> 40), p = r / OBJECTS % PEERS;
 			bool bad = r / 64 % 40 == 0;
-			queue(r % OBJECTS, bad ? &nowhere : &to[p], lengths[r / 4096 % 4]);
+			queue(r % OBJECTS, bad ? &nowhere : &to[p], lengths[r / 4096 % 4], 0);
 			sent[p] += !bad;
 		}
 		busy += udp_flush(&sender, NULL) != 0 || shm_outbox_count(self) != 0;
-		for (unsigned p = 0; p < PEERS; p++) {
-			collect(peer[p], &seen);
-			lost += seen.n != sent[p];
-			overtaken += seen.overtaken;
-			wrong += seen.wrong;
-		}
-		end();
+		seen = collect();
+		lost += seen.n != sent[0] + sent[1] || (!addr_eq(&to[0], &to[1]) && seen.at[0] != sent[0]);
+		overtaken += seen.overtaken;
+		wrong += seen.wrong;
+		if (round % 8 == 0)
+			sender = new_sender();
+		shm_rcu_quiescent(self);
 	}
-	is_u64(lost, 0, "%d rounds of random messages, some of them refused: each comes once", ROUNDS);
+	refusal.error = 0;
+	is_u64(lost, 0, "%d rounds of random messages and refusals: each comes once", ROUNDS);
 	is_u64(overtaken, 0, "none overtakes another of its object");
 	is_u64(wrong + busy, 0, "all whole, and the outbox is empty each time");
+}
+
+/* One socket for both peers: with IPv4 two addresses of the loopback network, with IPv6, where there is one, the same twice. */
+static void open_sockets(bool ipv6)
+{
+	struct addr any, a = free_address(ipv6 ? "::1" : "127.0.0.1"), b = free_address(ipv6 ? "::1" : "127.0.0.1");
+
+	to[0] = free_address(ipv6 ? "::1" : "127.0.0.1");
+	to[1] = to[0];
+	if (!ipv6)
+		to[1].ip[3] = 2;
+	addr_parse(&any, str_of(ipv6 ? "::" : "0.0.0.0"), 0);
+	any.port = to[0].port;
+	ours[0] = open_at(&a);
+	ours[1] = open_at(&b);
+	peer = open_at(&any);
+	nowhere = to[0];
+	nowhere.port = 0;
+}
+
+static void close_sockets(void)
+{
+	close(ours[0]);
+	close(ours[1]);
+	close(peer);
 }
 
 int main(void)
 {
 	struct shm_params params = { .slots = 64, .heap_bytes = 16 << 20, .endpoints = 64, .workers_max = 1 };
-	struct addr a = free_address("127.0.0.1");
 
 	alarm(60); /* a datagram that is never marked would be sent for ever */
 	if (shm_create(&shm, NULL, &params) || shm_self_claim(&self, shm, SHM_WORKER, 0))
 		tap_bail("no arena");
 	shm_rcu_online(self);
-	ours = open_at(&a);
-	for (unsigned i = 0; i < PEERS; i++) {
-		to[i] = free_address("127.0.0.1");
-		peer[i] = open_at(&to[i]);
-	}
 	make_objects();
+	open_sockets(false);
 	test_groups();
 	test_order();
 	test_single();
-	test_many_bytes();
+	test_many();
 	test_refused_between();
 	test_sent_early();
-	test_refused_group();
+	test_refused_group(EINVAL);
+	test_refused_group(EIO);
+	test_refused_group(EMSGSIZE);
+	test_refused_group(EPERM);
+	test_refused_group(ENOBUFS);
+	test_no_checksums();
+	test_full(EAGAIN);
+	test_full(ENOBUFS);
+	test_too_many();
+	test_unreachable("127.0.0.1");
+	test_unknown_address();
+	test_random();
+	close_sockets();
+	open_sockets(true);
+	diag("the same with IPv6");
+	test_unreachable("::1");
 	test_random();
 	shm_self_free(self);
 	shm_close(shm, true);

@@ -20,29 +20,39 @@ int udp_open(int *fd, const struct addr *bound, struct steer *steer);
  * Returns 0; ERR_SYSTEM where the network reported an error on the socket instead: udp_errors() reads it. Context: workers. */
 int udp_receive(unsigned *n, int fd, struct shm_self *self, unsigned from, uint16_t listen);
 
-/* Told of each datagram that could not be delivered: refused at once, or reported by the network later (then the bytes may be cut, to some
- * 500 bytes). Valid during the call only. RFC 3261 §18.4. */
+/* Told of each datagram that could not be delivered: refused at once, or reported by the network later (then the bytes may be cut, to some 500 or with IPv6 1200
+ * bytes, or others that were sent with it may follow it). Valid during the call only. RFC 3261 §18.4. */
 typedef void udp_refused_fn(void *arg, const struct addr *to, const void *bytes, uint32_t length);
+
+enum { UDP_SINGLY = 16 };
+struct udp_singly {
+	struct addr to;
+	uint64_t until_ms; /* CLOCK_MONOTONIC */
+};
 
 /* What a process sends with: one socket for each listening address. */
 struct udp_sender {
 	struct shm_self *self;
 	const int *fds;            /* fds[listen] */
 	unsigned nlisten;
-	bool may_group;            /* messages of one length for one destination may go as one; cleared where the kernel refuses that */
+	bool may_group;            /* messages of one length for one destination may go as one, where udp_can_group() */
 	udp_refused_fn *refused;
 	void *arg;
+	/* private */
+	struct udp_singly singly[UDP_SINGLY]; /* destinations that get none for a while */
+	unsigned nsingly;
+	uint64_t all_singly_until_ms;         /* 0: not all */
 };
 
 /* Whether the kernel can send several datagrams as one (Linux 4.18 and later). */
 bool udp_can_group(int fd);
 
 /* Hands the outbox to the kernel, in batches. Returns 0 when it is empty; ERR_BUSY when a socket's buffer is full: *blocked (may be NULL) is its
- * listening address, and the rest is kept. Messages of one object
- * leave in the order in which they were queued. A datagram that the kernel refuses for good is counted, reported, and dropped. */
+ * listening address, and the rest is kept. Messages of one object leave in the order in which they were queued. A datagram that the kernel refuses
+ * for good is counted, reported, and dropped. */
 int udp_flush(struct udp_sender *sender, unsigned *blocked);
 
-/* Reads the socket's error queue and reports what the network sent back. */
-void udp_errors(struct udp_sender *sender, int fd);
+/* Reads the socket's error queue and reports what the network sent back. Returns how many it read: 128 at most. */
+unsigned udp_errors(struct udp_sender *sender, int fd);
 
 #endif

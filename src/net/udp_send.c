@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The outbox on its way into the kernel. Most of what a datagram costs is its way through the kernel's network stack, and several of one length for one destination can make
- * that way as one (UDP_SEGMENT, udp(7)): they are parted again at its end, in the network card or just before it, and what goes over the wire is the same. Under load
- * there are several: the INVITEs of a batch to one gateway, say, differ in digits. So a batch is sorted into groups, but never two messages of one call past each other. */
+ * that way as one (UDP_SEGMENT, udp(7)): they are parted again at its end, in the network card or just before it, and each is a datagram of its own on the wire. Under load
+ * there are several: the INVITEs of a batch to one gateway, say, differ in digits. So a batch is sorted into groups, but never two messages of one object past each other. */
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
+#include <time.h>
 
-#include "base/bug.h"
 #include "base/err.h"
 #include "net/udp.h"
 
 enum {
-	BATCH = 64,               /* datagrams for one sendmmsg; also what the kernel takes in one group */
+	BATCH = 64,               /* datagrams for one sendmmsg */
 	GROUP_MIN = 4,            /* fewer go singly: a capture at a low rate shows each by itself */
+	GROUP_MAX = 16,           /* more save little, and a queue of the network takes or drops a group as a whole */
 	GROUP_LENGTH = 1300,      /* longer messages may have to be fragmented, which groups cannot be (RFC 3261 §18.1.1) */
-	GROUP_BYTES = 60000,
+	SINGLY_MS = 60000,        /* to a destination for which a group was refused, or that answered by an ICMP error */
+	ERRORS = 128,             /* of the network, read in one go */
+	TRIES = 8,                /* an error may be another datagram's, reported late, or the answer to what another process sends from the same socket; */
+	ROUNDS = 1024,            /* and while more of them wait behind those that were read, the next one is no try */
 	OBJECTS = 64,             /* what share a place are kept in order too */
 	NONE = BATCH,
 };
@@ -56,15 +60,63 @@ bool udp_can_group(int fd)
 	return getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &bytes, &length) == 0;
 }
 
+/* ---- destinations that get no groups */
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Where there are too many to remember, none gets any. */
+static void send_singly(struct udp_sender *sender, const struct addr *to)
+{
+	unsigned i = 0;
+
+	while (i < sender->nsingly && !addr_eq(&sender->singly[i].to, to))
+		i++;
+	if (i == UDP_SINGLY) {
+		sender->all_singly_until_ms = now_ms() + SINGLY_MS;
+		return;
+	}
+	sender->singly[i] = (struct udp_singly){ .to = *to, .until_ms = now_ms() + SINGLY_MS };
+	if (i == sender->nsingly)
+		sender->nsingly++;
+}
+
+static void forget_singly(struct udp_sender *sender)
+{
+	uint64_t now;
+
+	if (!sender->nsingly && !sender->all_singly_until_ms)
+		return;
+	now = now_ms();
+	if (sender->all_singly_until_ms <= now)
+		sender->all_singly_until_ms = 0;
+	for (unsigned i = sender->nsingly; i-- > 0;)
+		if (sender->singly[i].until_ms <= now)
+			sender->singly[i] = sender->singly[--sender->nsingly];
+}
+
+static bool goes_singly(const struct udp_sender *sender, const struct shm_out *out)
+{
+	if (!sender->may_group || sender->all_singly_until_ms || out->length == 0 || out->length > GROUP_LENGTH || out->listen >= sender->nlisten)
+		return true;
+	for (unsigned i = 0; i < sender->nsingly; i++)
+		if (addr_eq(&sender->singly[i].to, &out->to))
+			return true;
+	return false;
+}
+
 /* ---- groups */
 static unsigned find_group(const struct udp_sender *sender, const struct batch *b, const struct shm_out *out)
 {
 	unsigned g = b->after[out->object % OBJECTS];
 
-	if (!sender->may_group || out->length > GROUP_LENGTH)
+	if (goes_singly(sender, out))
 		return b->ngroups;
-	while (g < b->ngroups && (b->group[g].length != out->length || !addr_eq(&b->group[g].to, &out->to) ||
-				  (b->group[g].n + 1u) * out->length > GROUP_BYTES))
+	while (g < b->ngroups && (b->group[g].length != out->length || b->group[g].n == GROUP_MAX || !addr_eq(&b->group[g].to, &out->to)))
 		g++;
 	return g;
 }
@@ -120,6 +172,7 @@ static void set_segment(struct msghdr *m, void *control, uint16_t bytes)
 {
 	struct cmsghdr *c;
 
+	memset(control, 0, CMSG_SPACE(sizeof bytes));
 	m->msg_control = control;
 	m->msg_controllen = CMSG_SPACE(sizeof bytes);
 	c = CMSG_FIRSTHDR(m);
@@ -183,14 +236,14 @@ static void sent(struct udp_sender *sender, const struct batch *b, unsigned mess
 	drop_sent(sender->self);
 }
 
-/* The first message cannot be sent. A group: never again one from this process, since its way (a tunnel, a card without checksums) takes none.
+/* The first message cannot be sent. A group: its messages are tried singly, for what refuses a group (a tunnel, a card without checksums, a full queue) may well take them.
  * A datagram: out with it, so that it holds up nothing. */
 static void refuse_first(struct udp_sender *sender, const struct batch *b)
 {
 	struct shm_out out;
 
 	if (b->message[0].msg_hdr.msg_iovlen > 1) {
-		sender->may_group = false;
+		send_singly(sender, &b->group[0].to);
 		shm_count(sender->self, CNT_groups_refused);
 		return;
 	}
@@ -203,31 +256,37 @@ static void refuse_first(struct udp_sender *sender, const struct batch *b)
 		sender->refused(sender->arg, &out.to, out.bytes, out.length);
 }
 
+static bool is_full(int error)
+{
+	return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
+}
+
 int udp_flush(struct udp_sender *sender, unsigned *blocked)
 {
 	struct batch b;
-	bool tried = false;     /* the socket's pending error may have been another datagram's: the first one gets a second chance */
+	unsigned tries = 0, rounds = 0;
 
 	drop_sent(sender->self); /* a predecessor may have died before it could */
+	forget_singly(sender);
 	while (gather(sender, &b)) {
-		bool ours = b.listen < sender->nlisten;
+		bool ours = b.listen < sender->nlisten, group;
 		int n;
 
 		lay_out(&b);
+		group = b.message[0].msg_hdr.msg_iovlen > 1;
 		n = ours ? sendmmsg(sender->fds[b.listen], b.message, b.nmessages, MSG_DONTWAIT) : -1;
 		if (n > 0) {
 			sent(sender, &b, (unsigned)n);
-			tried = false;
-		} else if (ours && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) {
+			tries = rounds = 0;
+		} else if (ours && (errno == EAGAIN || (is_full(errno) && !group))) {
 			if (blocked)
 				*blocked = b.listen;
 			return ERR_BUSY;
-		} else if (ours && !tried) {
-			udp_errors(sender, sender->fds[b.listen]);
-			tried = true;
+		} else if (ours && !is_full(errno) && tries < TRIES - 1 && rounds++ < ROUNDS) {
+			tries += udp_errors(sender, sender->fds[b.listen]) < ERRORS;
 		} else {
 			refuse_first(sender, &b);
-			tried = false;
+			tries = rounds = 0;
 		}
 	}
 	return 0;
@@ -251,7 +310,7 @@ static bool has_unreachable(struct msghdr *m)
 	return false;
 }
 
-void udp_errors(struct udp_sender *sender, int fd)
+unsigned udp_errors(struct udp_sender *sender, int fd)
 {
 	char bytes[2048];
 	union {
@@ -260,7 +319,7 @@ void udp_errors(struct udp_sender *sender, int fd)
 	} control;
 	struct sockaddr_storage ss;
 
-	for (int i = 0; i < 128; i++) {
+	for (unsigned i = 0; i < ERRORS; i++) {
 		struct iovec io = { bytes, sizeof bytes };
 		struct msghdr m = { .msg_name = &ss, .msg_namelen = sizeof ss, .msg_iov = &io, .msg_iovlen = 1,
 			.msg_control = &control, .msg_controllen = sizeof control };
@@ -268,11 +327,13 @@ void udp_errors(struct udp_sender *sender, int fd)
 		struct addr to;
 
 		if (n < 0)
-			return;
+			return i;
 		if (!has_unreachable(&m) || addr_from_sockaddr(&to, &ss, ADDR_UDP))
 			continue;
+		send_singly(sender, &to); /* of a group only the first one is reported, where the answer comes from this very machine */
 		shm_count(sender->self, CNT_send_errors);
 		if (sender->refused)
 			sender->refused(sender->arg, &to, bytes, (uint32_t)n);
 	}
+	return ERRORS;
 }

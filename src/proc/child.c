@@ -186,7 +186,8 @@ static void fill_core(struct child *c)
 	};
 	c->sender = (struct udp_sender){
 		.self = c->self, .fds = h->udp_fds, .nlisten = h->nlisten, .refused = refused, .arg = c,
-		.may_group = h->conf->listen.udp_gso && udp_can_group(h->udp_fds[0]),
+		/* what is sent again is sent by itself: to it the network's answer comes for each */
+		.may_group = h->conf->listen.udp_gso && !c->is_timer && udp_can_group(h->udp_fds[0]),
 	};
 }
 
@@ -261,7 +262,10 @@ void child_make_room(struct child *c)
 		poll(&p, 1, 1);
 	}
 	while (shm_outbox_count(c->self) > SHM_OUTBOX - ROOM) {
-		shm_count(c->self, CNT_send_errors);
+		struct shm_out first;
+
+		if (shm_outbox_entry(c->self, 0, &first) == 0 && !first.sent)
+			shm_count(c->self, CNT_send_errors);
 		shm_outbox_sent(c->self, 1);
 	}
 }
