@@ -59,6 +59,13 @@ static void queue(unsigned k, const struct addr *dest, uint32_t length, uint16_t
 	shm_step_commit(&step, state);
 }
 
+/* One of each object. */
+static void queue_all(const struct addr *dest, uint32_t length)
+{
+	for (unsigned k = 0; k < OBJECTS; k++)
+		queue(k, dest, length, 0);
+}
+
 static void make_objects(void)
 {
 	struct shm_step step;
@@ -177,8 +184,7 @@ static void test_single(void)
 
 	for (unsigned k = 0; k < 3; k++)
 		queue(k, &to[0], 600, 0);
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 1301, 0);
+	queue_all(&to[0], 1301);
 	for (unsigned k = 0; k < OBJECTS; k++)
 		queue(k, &to[k % PEERS], 100 + k, 0);
 	for (unsigned k = 0; k < 6; k++)
@@ -186,8 +192,7 @@ static void test_single(void)
 	is_u64(flush(&sender, "few, long, different, from two sockets in turn").n, 3 + OBJECTS + OBJECTS + 6, "all come");
 	is_u64(grouped() - before, 0, "and went singly");
 	sender.may_group = false;
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	is_u64(flush(&sender, "a sender without groups").n, OBJECTS, "all come");
 	is_u64(grouped() - before, 0, "and went singly, too");
 }
@@ -240,8 +245,7 @@ static void test_refused_between(void)
 	ok(seen.at[0] == OBJECTS && seen.at[1] == OBJECTS, "each of the others comes once");
 	is_u64(groups_refused() - before, 1, "one group was refused");
 	before = grouped();
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	flush(&sender, "afterwards");
 	is_u64(grouped() - before, OBJECTS, "other destinations get groups as before");
 }
@@ -251,8 +255,7 @@ static void test_sent_early(void)
 	struct udp_sender sender = new_sender();
 	struct seen seen;
 
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	for (unsigned i = 0; i < OBJECTS; i += 2)
 		shm_outbox_sent_early(self, i);
 	is_u64(shm_outbox_count(self), OBJECTS, "what was sent early waits for those in front of it");
@@ -279,12 +282,10 @@ static void test_refused_group(int error)
 	is_u64(seen.n, 2 * OBJECTS, "all come");
 	is_u64(groups_refused() - before, 1, "one refusal is enough");
 	refusal.error = 0;
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	flush(&sender, "later ones to it");
 	is_u64(grouped() - was, 0, "go singly as well");
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[1], 500, 0);
+	queue_all(&to[1], 500);
 	flush(&sender, "those to another");
 	is_u64(grouped() - was, OBJECTS, "go as one");
 	is_u64(shm_counter(shm, CNT_send_errors) - errors, 0, "no datagram counts as refused");
@@ -299,8 +300,7 @@ static void test_no_checksums(void)
 
 	if (setsockopt(ours[0], SOL_SOCKET, SO_NO_CHECK, &yes, sizeof yes))
 		tap_bail("SO_NO_CHECK");
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	is_u64(flush(&sender, "a way without checksums").n, OBJECTS, "all come");
 	is_u64(groups_refused() - before, 1, "the kernel had refused the group");
 	setsockopt(ours[0], SOL_SOCKET, SO_NO_CHECK, &no, sizeof no);
@@ -348,15 +348,13 @@ static void test_too_many(void)
 	}
 	refusal.error = 0;
 	was = grouped();
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	is_u64(flush(&sender, "17 destinations that refuse").n, OBJECTS, "an 18th gets its messages");
 	is_u64(grouped() - was, 0, "singly");
 	sender.all_singly_until_ms = 1;
 	for (unsigned i = 0; i < sender.nsingly; i++)
 		sender.singly[i].until_ms = 1;
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &to[0], 500, 0);
+	queue_all(&to[0], 500);
 	flush(&sender, "when that is past");
 	is_u64(grouped() - was, OBJECTS, "as one again");
 	is_u64(sender.nsingly, 0, "and nothing is remembered");
@@ -371,15 +369,13 @@ static void test_unreachable(const char *ip)
 
 	sender.refused = on_refused;
 	refused = 0;
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &closed, 500, 0);
+	queue_all(&closed, 500);
 	udp_flush(&sender, NULL);
 	ok(poll(&p, 1, 2000) == 1, "RFC3261-18.4: a group to a closed port: the network says so");
 	udp_errors(&sender, ours[0]);
 	ok(refused >= 1 && addr_eq(&refused_to, &closed), "RFC3261-18.4: one is reported, with its address");
 	refused = 0;
-	for (unsigned k = 0; k < OBJECTS; k++)
-		queue(k, &closed, 500, 0);
+	queue_all(&closed, 500);
 	for (unsigned i = 0; i < 10 && refused < OBJECTS; i++) {
 		udp_flush(&sender, NULL);
 		poll(&p, 1, 1000);
