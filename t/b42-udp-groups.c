@@ -310,7 +310,7 @@ static void test_no_checksums(void)
 static void test_full(int error)
 {
 	struct udp_sender sender = new_sender();
-	unsigned blocked = 7, n;
+	unsigned blocked = 7;
 
 	for (unsigned k = 0; k < OBJECTS; k++) {
 		queue(k, &to[0], 500, 1);
@@ -318,8 +318,7 @@ static void test_full(int error)
 	}
 	refusal = (struct refusal){ .error = error, .groups = true, .singles = true, .from = 1 };
 	is_u64(udp_flush(&sender, &blocked), 0, "%s behind the first of each call: not in the way", strerror(error));
-	n = collect().n;
-	is_u64(n, 2 * OBJECTS, "each came once");
+	is_u64(collect().n, 2 * OBJECTS, "each came once");
 	for (unsigned k = 0; k < OBJECTS; k++) {
 		queue(k, &to[0], 500, 1);
 		queue(k, &to[1], 700, 1);
@@ -456,13 +455,6 @@ static void open_sockets(bool ipv6)
 	nowhere.port = 0;
 }
 
-static void close_sockets(void)
-{
-	close(ours[0]);
-	close(ours[1]);
-	close(peer);
-}
-
 int main(void)
 {
 	struct shm_params params = { .slots = 64, .heap_bytes = 16 << 20, .endpoints = 64, .workers_max = 1 };
@@ -491,7 +483,7 @@ int main(void)
 	test_unreachable("127.0.0.1");
 	test_unknown_address();
 	test_random();
-	close_sockets();
+	close(peer);
 	open_sockets(true);
 	diag("the same with IPv6");
 	test_unreachable("::1");
