@@ -145,6 +145,10 @@ static inline uint32_t shm_outbox_room(const struct shm_proc *p)
 {
 	return SHM_OUTBOX - (p->outbox_tail - p->outbox_head);
 }
+/* Whether the kernel has the datagrams at positions from to to - 1 of a process that may be sending them now. */
+bool shm_outbox_left(const struct shm_proc *p, uint32_t from, uint32_t to);
+/* Marks what the kernel took of a dead process's. */
+void shm_outbox_repair(struct shm_proc *p);
 void shm_outbox_append(struct shm *shm, struct shm_proc *p, uint32_t slot, const struct shm_state *state);
 bool shm_notice(struct shm_proc *p, uint32_t slot, uint32_t generation);
 

@@ -34,7 +34,7 @@
 #define SHM_MAGIC 0x31524f44414c4556ull /* "VELADOR1" */
 
 enum {
-	SHM_LAYOUT_VERSION = 5,
+	SHM_LAYOUT_VERSION = 6,
 	SHM_PAGE = 4096,
 	SHM_UNIT = 64,                          /* bytes */
 	SHM_CHUNK_UNITS = 4096,
@@ -170,6 +170,15 @@ struct shm_outbox_entry {
 	uint32_t object;
 };
 
+/* Messages on their way into the kernel, which notes in msg_len of each that it has taken it. Writer: its process. Dies while filling: round is odd, and none has
+ * left; later: what has left is known. */
+struct shm_sending {
+	uint32_t round;                          /* odd: being filled */
+	uint32_t n;                              /* messages */
+	uint32_t position[SHM_SENDING_MAX];      /* in the outbox, of each datagram in the order of the messages; a message has msg_iovlen of them */
+	struct mmsghdr message[SHM_SENDING_MAX]; /* its pointers are of the process that sends */
+};
+
 struct shm_deferred_entry {
 	shm_ref ref;         /* bytes, in a block */
 	uint64_t jpos;
@@ -218,6 +227,7 @@ struct shm_proc {
 	struct shm_deferred_entry deferred[SHM_DEFERRED];
 	struct shm_limbo_entry limbo[SHM_LIMBO];
 	struct shm_outbox_entry outbox[SHM_OUTBOX];
+	struct shm_sending sending;
 	char scratch[SHM_SCRATCH];
 };
 

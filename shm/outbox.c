@@ -88,3 +88,85 @@ void shm_outbox_sent_early(struct shm_self *self, unsigned i)
 	SHM_STEP("shm.outbox.early");
 	uatomic_set(&p->outbox[(p->outbox_head + i) % SHM_OUTBOX].sent, 1);
 }
+
+/* ------------------------------------------------------------------------------------------ on the way */
+struct mmsghdr *shm_sending_open(struct shm_self *self)
+{
+	struct shm_sending *s = &self->proc->sending;
+
+	uatomic_set(&s->round, s->round | 1);
+	cmm_smp_wmb();
+	SHM_STEP("shm.sending.open");
+	return s->message;
+}
+
+void shm_sending_add(struct shm_self *self, unsigned k, unsigned i)
+{
+	BUG_ON(k >= SHM_SENDING_MAX);
+	self->proc->sending.position[k] = self->proc->outbox_head + i;
+	SHM_STEP("shm.sending.add");
+}
+
+void shm_sending_close(struct shm_self *self, unsigned n)
+{
+	struct shm_sending *s = &self->proc->sending;
+
+	BUG_ON(n > SHM_SENDING_MAX);
+	s->n = n;
+	cmm_smp_wmb();
+	SHM_STEP("shm.sending.whole");
+	uatomic_set(&s->round, (s->round | 1) + 1);
+	cmm_barrier();
+}
+
+struct taken {
+	unsigned message, in_it, datagram;
+};
+
+/* The next datagram that the kernel has taken. A process that lives may fill the array anew meanwhile: numbers are checked, and who asks must see that the round stays. */
+static bool next_taken(const struct shm_sending *s, struct taken *it, uint32_t *position)
+{
+	while (it->message < s->n && it->message < SHM_SENDING_MAX && it->datagram < SHM_SENDING_MAX) {
+		const struct mmsghdr *m = &s->message[it->message];
+
+		if (it->in_it >= m->msg_hdr.msg_iovlen) {
+			it->message++;
+			it->in_it = 0;
+			continue;
+		}
+		it->in_it++;
+		*position = s->position[it->datagram++];
+		if (uatomic_read(&m->msg_len))
+			return true;
+	}
+	return false;
+}
+
+bool shm_outbox_left(const struct shm_proc *p, uint32_t from, uint32_t to)
+{
+	const struct shm_sending *s = &p->sending;
+	uint32_t head = uatomic_read(&p->outbox_head), round = uatomic_read(&s->round), position, left = 0;
+	struct taken it = { 0 };
+
+	while (from != to && from - head >= SHM_OUTBOX)
+		from++;
+	if (from == to)
+		return true;
+	cmm_smp_rmb();
+	while (next_taken(s, &it, &position))
+		left += position - from < to - from;
+	cmm_smp_rmb();
+	return left == to - from && !(round & 1) && uatomic_read(&s->round) == round;
+}
+
+void shm_outbox_repair(struct shm_proc *p)
+{
+	struct taken it = { 0 };
+	uint32_t position;
+
+	while (!(p->sending.round & 1) && next_taken(&p->sending, &it, &position))
+		if (position - p->outbox_head < p->outbox_tail - p->outbox_head) {
+			SHM_STEP("shm.repair.taken");
+			uatomic_set(&p->outbox[position % SHM_OUTBOX].sent, 1);
+		}
+}

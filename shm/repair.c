@@ -42,6 +42,7 @@ void shm_repair(struct shm *shm, unsigned slot)
 	shm_slot_hint(shm, p->intent.slot);
 	SHM_STEP("shm.repair.hint");
 	shm_deferred_repair(shm, p);
+	shm_outbox_repair(p);
 	shm_block_repair_hints(shm);
 	p->counters[CNT_repairs]++;
 	SHM_STEP("shm.repair.done");

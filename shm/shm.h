@@ -38,6 +38,7 @@ enum {
 	SHM_DATAGRAM_MAX = 65535,    /* bytes */
 	SHM_INTAKE_MS = 100,         /* longest that a process which does nothing keeps others from a socket */
 	SHM_OUTBOX = 1024,           /* datagrams waiting for the kernel, each process */
+	SHM_SENDING_MAX = 64,        /* of them handed to it in one go */
 	SHM_DEFERRED = 64,           /* datagrams put off, each process */
 	SHM_RING = 4096,             /* entries of a ring */
 	SHM_BLOCK_MAX = 66 * 1024,   /* largest block, bytes of payload */
@@ -320,6 +321,12 @@ unsigned shm_outbox_count(const struct shm_self *self);
 void shm_outbox_sent(struct shm_self *self, unsigned n);
 /* The i-th was, while one in front of it still waits. It leaves with that one: until then it counts as waiting. */
 void shm_outbox_sent_early(struct shm_self *self, unsigned i);
+/* What goes to the kernel next. open gives the array for sendmmsg, SHM_SENDING_MAX messages; add says that its k-th datagram, counted over all messages, is the i-th of the
+ * outbox; close, that it is whole: n messages, each with msg_len 0 and as many datagrams as its msg_iovlen. From then on the kernel itself notes what it takes, so that after
+ * a death the successor does not send it again, and shm_step_overtakes() knows. */
+struct mmsghdr *shm_sending_open(struct shm_self *self);
+void shm_sending_add(struct shm_self *self, unsigned k, unsigned i);
+void shm_sending_close(struct shm_self *self, unsigned n);
 
 /* ------------------------------------------------------------------------------------------ records */
 /* Rings from each process to the recorder carry notices (slot, generation); a lost notice is repeated by the object's deadline. */

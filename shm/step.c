@@ -22,20 +22,25 @@ int shm_step_alloc(struct shm_step *step, size_t bytes, shm_ref *ref, void **pay
 	return 0;
 }
 
-enum { SENDING_TRIES = 4096 }; /* 100 to 200 microseconds: a batch on its way into the kernel */
+enum {
+	SENDING_TRIES = 4096,  /* 100 to 200 microseconds: a batch on its way into the kernel */
+	LOOK_EVERY = 256,      /* at how far it has come; this one in it may be through already */
+};
 
 /* It is most often being sent at this very moment, and what we have in hand is its answer: who waits a little does not send it twice. Of an outbox no more
  * than SHM_OUTBOX entries wait, so a position further off has been passed. */
 bool shm_step_overtakes(const struct shm_step *step)
 {
 	const struct shm_state *old = step->old;
-	const uint32_t *head;
+	const struct shm_proc *p;
 
 	if (!old || !old->nsends || !old->sender || old->sender == step->self->slot + 1)
 		return false;
-	head = &shm_proc(step->self->shm, old->sender - 1u)->outbox_head;
+	p = shm_proc(step->self->shm, old->sender - 1u);
 	for (unsigned i = 0; i < SENDING_TRIES; i++) {
-		if (old->sent_at - uatomic_read(head) - 1 >= SHM_OUTBOX)
+		if (old->sent_at - uatomic_read(&p->outbox_head) - 1 >= SHM_OUTBOX)
+			return false;
+		if (i % LOOK_EVERY == 0 && shm_outbox_left(p, old->sent_at - old->nsends, old->sent_at))
 			return false;
 		caa_cpu_relax();
 	}

@@ -175,6 +175,7 @@ static void order(void)
 {
 	struct shm_step step;
 	struct shm_self *other;
+	struct mmsghdr *going;
 	struct made m;
 	uint32_t slot;
 
@@ -189,6 +190,16 @@ static void order(void)
 	if (shm_self_claim(&self, shm, SHM_WORKER, 0))
 		tap_bail("no successor");
 	ok(!overtakes(self, slot) && overtakes(other, slot), "F: so it is after a death, but for the successor");
+	going = shm_sending_open(self);
+	going[0] = (struct mmsghdr){ .msg_hdr.msg_iovlen = 1 };
+	shm_sending_add(self, 0, 0);
+	shm_sending_close(self, 1);
+	ok(overtakes(other, slot), "F: so it is while it is handed to the kernel");
+	going[0].msg_len = 20;
+	ok(!overtakes(other, slot), "F: what the kernel has noted is not overtaken");
+	shm_sending_open(self);
+	ok(overtakes(other, slot), "F: nor is anything believed of a batch that is being filled");
+	shm_sending_close(self, 1);
 	drain();
 	ok(!overtakes(other, slot), "F: what was sent is not overtaken");
 	shm_rcu_offline(other);

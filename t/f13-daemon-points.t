@@ -9,7 +9,7 @@ use Velador qw(build_dir plan_of sipp sipp_ok);
 $ENV{VELADOR_PROGRAM} = build_dir() . '/t/velador-inject';
 -x $ENV{VELADOR_PROGRAM} or plan(skip_all => 'velador-inject is not built');
 my %points = ('wrk.journal' => 60, 'wrk.received' => 70, 'wrk.sent' => 80, 'tmr.acted' => 25, 'rec.written' => 3, 'rec.uncommitted' => 3, 'rec.committed' => 3,
-	'shm.limbo.entry' => 90);
+	'shm.limbo.entry' => 90, 'net.taken' => 40);
 my $count = 80;
 
 for my $point (sort keys %points) {

@@ -27,7 +27,7 @@ static struct progress {
 	uint64_t jpos;       /* of the state being published; the object bore jpos - 1 before */
 	bool published;      /* the commit came back */
 	bool sent;           /* and the outbox was emptied */
-	bool early;          /* the second of two was marked as sent before the first */
+	bool early, taken;   /* "early" was marked as sent before what stands in front of it; "taken" the kernel had noted */
 	uint32_t slot;
 	bool received[2];    /* datagrams lie in the journal */
 	bool handled[2];

@@ -11,10 +11,11 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/inject.h"
 #include "net/udp.h"
 
 enum {
-	BATCH = 64,               /* datagrams for one sendmmsg */
+	BATCH = SHM_SENDING_MAX,  /* datagrams for one sendmmsg */
 	GROUP_MIN = 4,            /* fewer go singly: a capture at a low rate shows each by itself */
 	GROUP_MAX = 16,           /* more save little, and a queue of the network takes or drops a group as a whole */
 	GROUP_LENGTH = 1300,      /* longer messages may have to be fragmented, which groups cannot be (RFC 3261 §18.1.1) */
@@ -42,7 +43,7 @@ struct batch {
 	unsigned char next[BATCH];           /* in the group of entry i */
 	unsigned char after[OBJECTS];        /* the group that has an object's latest; its further ones go there or behind */
 	/* for the kernel */
-	struct mmsghdr message[BATCH];
+	struct mmsghdr *message;             /* in the arena */
 	struct iovec io[BATCH];
 	unsigned char entry[BATCH];          /* whose bytes io[k] has */
 	struct sockaddr_storage to[BATCH];
@@ -162,10 +163,10 @@ static bool gather(struct udp_sender *sender, struct batch *b)
 /* ---- what the kernel gets */
 static struct msghdr *add_message(struct batch *b, const struct sockaddr_storage *to, socklen_t length)
 {
-	struct msghdr *m = &b->message[b->nmessages++].msg_hdr;
+	struct mmsghdr *m = &b->message[b->nmessages++];
 
-	*m = (struct msghdr){ .msg_name = (void *)(uintptr_t)to, .msg_namelen = length, .msg_iov = &b->io[b->n] };
-	return m;
+	*m = (struct mmsghdr){ .msg_hdr = { .msg_name = (void *)(uintptr_t)to, .msg_namelen = length, .msg_iov = &b->io[b->n] } };
+	return &m->msg_hdr;
 }
 
 static void set_segment(struct msghdr *m, void *control, uint16_t bytes)
@@ -180,8 +181,9 @@ static void set_segment(struct msghdr *m, void *control, uint16_t bytes)
 	memcpy(CMSG_DATA(c), &bytes, sizeof bytes);
 }
 
-static void lay_out(struct batch *b)
+static void lay_out(struct shm_self *self, struct batch *b)
 {
+	b->message = shm_sending_open(self);
 	b->nmessages = 0;
 	b->n = 0;
 	for (unsigned g = 0; g < b->ngroups; g++) {
@@ -194,12 +196,14 @@ static void lay_out(struct batch *b)
 			if (!m || !one)
 				m = add_message(b, &b->to[g], length);
 			b->io[b->n] = (struct iovec){ (void *)(uintptr_t)b->bytes[i], group->length };
+			shm_sending_add(self, b->n, i);
 			b->entry[b->n++] = (unsigned char)i;
 			m->msg_iovlen++;
 		}
 		if (one)
 			set_segment(m, &b->control[g], (uint16_t)group->length);
 	}
+	shm_sending_close(self, b->nmessages);
 }
 
 /* ---- what the kernel has taken */
@@ -272,9 +276,10 @@ int udp_flush(struct udp_sender *sender, unsigned *blocked)
 		bool ours = b.listen < sender->nlisten, group;
 		int n;
 
-		lay_out(&b);
+		lay_out(sender->self, &b);
 		group = b.message[0].msg_hdr.msg_iovlen > 1;
 		n = ours ? sendmmsg(sender->fds[b.listen], b.message, b.nmessages, MSG_DONTWAIT) : -1;
+		INJECT("net.taken");
 		if (n > 0) {
 			sent(sender, &b, (unsigned)n);
 			tries = rounds = 0;
