@@ -145,7 +145,7 @@ static inline uint32_t shm_outbox_room(const struct shm_proc *p)
 {
 	return SHM_OUTBOX - (p->outbox_tail - p->outbox_head);
 }
-/* Whether the kernel has the datagrams at positions from to to - 1 of a process that may be sending them now. */
+/* Whether the kernel has the datagrams at positions from to to - 1, SHM_SENDS_MAX at most, of a process that may be sending them now. */
 bool shm_outbox_left(const struct shm_proc *p, uint32_t from, uint32_t to);
 /* Marks what the kernel took of a dead process's. */
 void shm_outbox_repair(struct shm_proc *p);

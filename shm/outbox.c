@@ -145,18 +145,20 @@ static bool next_taken(const struct shm_sending *s, struct taken *it, uint32_t *
 bool shm_outbox_left(const struct shm_proc *p, uint32_t from, uint32_t to)
 {
 	const struct shm_sending *s = &p->sending;
-	uint32_t head = uatomic_read(&p->outbox_head), round = uatomic_read(&s->round), position, left = 0;
+	uint32_t head = uatomic_read(&p->outbox_head), round = uatomic_read(&s->round), position, waiting = 0;
 	struct taken it = { 0 };
 
-	while (from != to && from - head >= SHM_OUTBOX)
-		from++;
-	if (from == to)
+	for (uint32_t at = from; at != to; at++)
+		if (at - head < SHM_OUTBOX && !uatomic_read(&p->outbox[at % SHM_OUTBOX].sent))
+			waiting |= 1u << (at - from);
+	if (!waiting)
 		return true;
 	cmm_smp_rmb();
 	while (next_taken(s, &it, &position))
-		left += position - from < to - from;
+		if (position - from < to - from)
+			waiting &= ~(1u << (position - from));
 	cmm_smp_rmb();
-	return left == to - from && !(round & 1) && uatomic_read(&s->round) == round;
+	return !waiting && !(round & 1) && uatomic_read(&s->round) == round;
 }
 
 void shm_outbox_repair(struct shm_proc *p)

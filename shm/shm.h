@@ -122,7 +122,7 @@ void shm_heartbeat(struct shm_self *self, uint64_t now_ms);
 void shm_progress(struct shm_self *self);
 
 /* Finishes or undoes what a dead process left open in its slot: intent, owner word, limbo list, counts. Idempotent; may itself be
- * killed and run again. The dead process must have been waited for. Its outbox and journal are left to the successor.
+ * killed and run again. The dead process must have been waited for. Its outbox and journal are left to the successor; marked is what the kernel had taken.
  * Context: successor, or a repair child. */
 void shm_repair(struct shm *shm, unsigned slot);
 
@@ -224,7 +224,7 @@ struct shm_step {
  * Returns 0; ERR_BUSY (another holds it, or our outbox or limbo has no room for a step: defer, or next tick); ERR_STALE (freed meanwhile, or another generation; 0 = any). */
 int shm_step_begin(struct shm_step *step, struct shm_self *self, uint32_t slot, uint32_t generation);
 /* Whether something that the old state wants sent may still wait in another process's outbox: what the new one sends would overtake it, so it sends that first. (The other
- * then sends it once more.) Waits for 100 to 200 microseconds, in which a living process sends it itself. */
+ * then sends it once more.) Waits for 100 to 250 microseconds, in which a living process sends it itself. */
 bool shm_step_overtakes(const struct shm_step *step);
 /* Takes a free slot for a new object. Returns 0 or ERR_FULL. */
 int shm_step_begin_new(struct shm_step *step, struct shm_self *self);

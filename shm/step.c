@@ -23,8 +23,8 @@ int shm_step_alloc(struct shm_step *step, size_t bytes, shm_ref *ref, void **pay
 }
 
 enum {
-	SENDING_TRIES = 4096,  /* 100 to 200 microseconds: a batch on its way into the kernel */
-	LOOK_EVERY = 256,      /* at how far it has come; this one in it may be through already */
+	SENDING_TRIES = 4096,  /* 100 to 250 microseconds: a batch on its way into the kernel */
+	LOOK_EVERY = 512,      /* at how far it has come; this one in it may be through already */
 };
 
 /* It is most often being sent at this very moment, and what we have in hand is its answer: who waits a little does not send it twice. Of an outbox no more

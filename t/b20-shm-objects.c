@@ -38,8 +38,8 @@ static struct made make(struct shm_step *step, uint64_t key, uint64_t deadline_m
 		.jpos = 7, .deadline_ms = deadline_ms, .key = { key, key ? key + (1ull << 40) : 0 }, .bytes = 600,
 		.flags = (uint16_t)flags, .gateway = (uint16_t)gateway, .nsends = (uint8_t)sends, .nrefs = 1,
 	};
-	if (sends)
-		shm_state_sends(m.s)[0] = (struct shm_send){ .bytes = m.blob, .offset = 10, .length = 20, .listen = 3 };
+	for (unsigned i = 0; i < sends; i++)
+		shm_state_sends(m.s)[i] = (struct shm_send){ .bytes = m.blob, .offset = 10, .length = 20, .listen = 3 };
 	shm_state_refs(m.s)[0] = m.blob;
 	return m;
 }
@@ -171,6 +171,19 @@ static bool overtakes(struct shm_self *by, uint32_t slot)
 	return it_would;
 }
 
+/* A state with two sends, behind what waits. */
+static struct made publish_two(uint32_t slot)
+{
+	struct shm_step step;
+	struct made m;
+
+	if (shm_step_begin(&step, self, slot, 0))
+		tap_bail("the object is held");
+	m = make(&step, 11, 100, SHM_STATE_LIVE, 0, 2);
+	shm_step_commit(&step, m.state);
+	return m;
+}
+
 static void order(void)
 {
 	struct shm_step step;
@@ -190,16 +203,34 @@ static void order(void)
 	if (shm_self_claim(&self, shm, SHM_WORKER, 0))
 		tap_bail("no successor");
 	ok(!overtakes(self, slot) && overtakes(other, slot), "F: so it is after a death, but for the successor");
+	m = publish_two(slot);
 	going = shm_sending_open(self);
-	going[0] = (struct mmsghdr){ .msg_hdr.msg_iovlen = 1 };
+	going[0] = (struct mmsghdr){ .msg_hdr.msg_iovlen = 2 };
+	going[1] = (struct mmsghdr){ .msg_hdr.msg_iovlen = 1 };
+	for (unsigned i = 0; i < 3; i++)
+		shm_sending_add(self, i, i);
+	shm_sending_close(self, 2);
+	ok(overtakes(other, slot), "F: so it is while it is handed to the kernel");
+	going[1].msg_len = 20;
+	ok(overtakes(other, slot), "F: and while the kernel has noted one of two");
+	going[0].msg_len = 40;
+	ok(!overtakes(other, slot), "F: when it has noted both nothing is overtaken");
+	shm_sending_open(self);
+	ok(overtakes(other, slot), "F: nothing is believed of a batch that is being filled");
+	going[0].msg_len = 0;
+	shm_sending_close(self, 2);
+	ok(overtakes(other, slot), "F: the first of the two has not left");
+	shm_outbox_sent_early(self, 1);
+	ok(!overtakes(other, slot), "F: one that bears a mark has");
+	shm_sending_open(self);
+	shm_sending_close(self, 0);
+	shm_outbox_sent(self, 2);
+	ok(overtakes(other, slot), "F: the second of the two has not left");
+	shm_sending_open(self);
+	going[0] = (struct mmsghdr){ .msg_hdr.msg_iovlen = 1, .msg_len = 20 };
 	shm_sending_add(self, 0, 0);
 	shm_sending_close(self, 1);
-	ok(overtakes(other, slot), "F: so it is while it is handed to the kernel");
-	going[0].msg_len = 20;
-	ok(!overtakes(other, slot), "F: what the kernel has noted is not overtaken");
-	shm_sending_open(self);
-	ok(overtakes(other, slot), "F: nor is anything believed of a batch that is being filled");
-	shm_sending_close(self, 1);
+	ok(!overtakes(other, slot), "F: one that left before, and one that is noted");
 	drain();
 	ok(!overtakes(other, slot), "F: what was sent is not overtaken");
 	shm_rcu_offline(other);

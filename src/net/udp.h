@@ -41,7 +41,6 @@ struct udp_sender {
 	/* private */
 	struct udp_singly singly[UDP_SINGLY]; /* destinations that get none for a while */
 	unsigned nsingly;
-	uint64_t all_singly_until_ms;         /* 0: not all */
 };
 
 /* Whether the kernel can send several datagrams as one (Linux 4.18 and later). */

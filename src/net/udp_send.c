@@ -21,8 +21,9 @@ enum {
 	GROUP_LENGTH = 1300,      /* longer messages may have to be fragmented, which groups cannot be (RFC 3261 §18.1.1) */
 	SINGLY_MS = 60000,        /* to a destination for which a group was refused, or that answered by an ICMP error */
 	ERRORS = 128,             /* of the network, read in one go */
-	TRIES = 8,                /* an error may be another datagram's, reported late, or the answer to what another process sends from the same socket; */
-	ROUNDS = 1024,            /* and while more of them wait behind those that were read, the next one is no try */
+	TRIES = 8,                /* an error may be another datagram's, reported late, or the answer to what another process sends from the same socket. */
+	NOTHING_READ = 4,         /* tries it counts for where there was none to read, so that it is most likely the datagram's own; */
+	ROUNDS = 1024,            /* where more wait behind those that were read, it is no try */
 	OBJECTS = 64,             /* what share a place are kept in order too */
 	NONE = BATCH,
 };
@@ -70,31 +71,28 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Where there are too many to remember, none gets any. */
+/* Where there are too many to remember, the one that was noted first is forgotten. */
 static void send_singly(struct udp_sender *sender, const struct addr *to)
 {
-	unsigned i = 0;
+	unsigned i = 0, oldest = 0;
 
-	while (i < sender->nsingly && !addr_eq(&sender->singly[i].to, to))
-		i++;
-	if (i == UDP_SINGLY) {
-		sender->all_singly_until_ms = now_ms() + SINGLY_MS;
-		return;
-	}
-	sender->singly[i] = (struct udp_singly){ .to = *to, .until_ms = now_ms() + SINGLY_MS };
-	if (i == sender->nsingly)
+	for (; i < sender->nsingly && !addr_eq(&sender->singly[i].to, to); i++)
+		if (sender->singly[i].until_ms < sender->singly[oldest].until_ms)
+			oldest = i;
+	if (i == UDP_SINGLY)
+		i = oldest;
+	else if (i == sender->nsingly)
 		sender->nsingly++;
+	sender->singly[i] = (struct udp_singly){ .to = *to, .until_ms = now_ms() + SINGLY_MS };
 }
 
 static void forget_singly(struct udp_sender *sender)
 {
 	uint64_t now;
 
-	if (!sender->nsingly && !sender->all_singly_until_ms)
+	if (!sender->nsingly)
 		return;
 	now = now_ms();
-	if (sender->all_singly_until_ms <= now)
-		sender->all_singly_until_ms = 0;
 	for (unsigned i = sender->nsingly; i-- > 0;)
 		if (sender->singly[i].until_ms <= now)
 			sender->singly[i] = sender->singly[--sender->nsingly];
@@ -102,7 +100,7 @@ static void forget_singly(struct udp_sender *sender)
 
 static bool goes_singly(const struct udp_sender *sender, const struct shm_out *out)
 {
-	if (!sender->may_group || sender->all_singly_until_ms || out->length == 0 || out->length > GROUP_LENGTH || out->listen >= sender->nlisten)
+	if (!sender->may_group || out->length == 0 || out->length > GROUP_LENGTH || out->listen >= sender->nlisten)
 		return true;
 	for (unsigned i = 0; i < sender->nsingly; i++)
 		if (addr_eq(&sender->singly[i].to, &out->to))
@@ -268,7 +266,7 @@ static bool is_full(int error)
 int udp_flush(struct udp_sender *sender, unsigned *blocked)
 {
 	struct batch b;
-	unsigned tries = 0, rounds = 0;
+	unsigned tries = 0, rounds = 0, read;
 
 	drop_sent(sender->self); /* a predecessor may have died before it could */
 	forget_singly(sender);
@@ -276,11 +274,15 @@ int udp_flush(struct udp_sender *sender, unsigned *blocked)
 		bool ours = b.listen < sender->nlisten, group;
 		int n;
 
+		if (!b.ngroups) { /* all were sent early */
+			shm_outbox_sent(sender->self, b.looked_at);
+			continue;
+		}
 		lay_out(sender->self, &b);
 		group = b.message[0].msg_hdr.msg_iovlen > 1;
 		n = ours ? sendmmsg(sender->fds[b.listen], b.message, b.nmessages, MSG_DONTWAIT) : -1;
-		INJECT("net.taken");
 		if (n > 0) {
+			INJECT("net.taken");
 			sent(sender, &b, (unsigned)n);
 			tries = rounds = 0;
 		} else if (ours && (errno == EAGAIN || (is_full(errno) && !group))) {
@@ -288,7 +290,8 @@ int udp_flush(struct udp_sender *sender, unsigned *blocked)
 				*blocked = b.listen;
 			return ERR_BUSY;
 		} else if (ours && !is_full(errno) && tries < TRIES - 1 && rounds++ < ROUNDS) {
-			tries += udp_errors(sender, sender->fds[b.listen]) < ERRORS;
+			read = udp_errors(sender, sender->fds[b.listen]);
+			tries += read == 0 ? NOTHING_READ : read < ERRORS;
 		} else {
 			refuse_first(sender, &b);
 			tries = rounds = 0;

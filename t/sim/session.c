@@ -299,6 +299,17 @@ void ua_session_overdue(struct ua *ua)
 		talk_hang_up(ua);
 }
 
+/* It fell silent while it waited for the answer to a request that refreshes: its call may count from then. */
+static bool waited(const struct ua *ua)
+{
+	for (unsigned i = 0; i < UA_TXNS; i++) {
+		const struct ua_txn *t = &ua->txn[i];
+		if (t->used && t->client && !t->done && (t->method == SIP_INVITE || t->method == SIP_UPDATE))
+			return true;
+	}
+	return false;
+}
+
 uint64_t ua_session_limit_ms(const struct ua *ua)
 {
 	const struct ua_session *se = &ua->session;
@@ -307,6 +318,8 @@ uint64_t ua_session_limit_ms(const struct ua *ua)
 
 	if (!se->confirmed_ms)
 		return UINT64_MAX;
+	if (ua->gone_ms > end && waited(ua))
+		end = ua->gone_ms;
 	if (se->interval_s)
 		end += (se->interval_s + plan->grace_s) * 1000ull;
 	else if (plan->no_timer_s) /* before the question a re-INVITE of the other side may have to fail */
