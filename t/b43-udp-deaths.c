@@ -121,6 +121,7 @@ static void test_old_notes(void)
 	while (shm_outbox_put(self, 0, &to[0], "y", 1) == 0)
 		n++;
 	succeed();
+	sender = new_sender();
 	udp_flush(&sender, NULL);
 	for (got = 0; recv(peer, &byte, 1, MSG_DONTWAIT) == 1;)
 		got++;
