@@ -36,8 +36,11 @@ ok($phone->hang_up($phone->call($carrier)), 'and again: calls go through');
 
 # It wakes up.
 fcntl($reader, F_SETFL, fcntl($reader, F_GETFL, 0) | O_NONBLOCK);
-($worker) = grep { $_->{kind} eq 'worker' } @{ $v->ctl('status')->{processes} };
-kill 'KILL', $worker->{pid};
+my $third = wait_for(sub {
+	my ($p) = grep { $_->{kind} eq 'worker' } @{ ($v->ctl('status') // {})->{processes} // [] };
+	return $p && $p->{pid} && $p->{pid} != $next->{pid} ? $p : undef;
+}, 5, 'its successor');    # else it would be the dead one once more
+kill 'KILL', $third->{pid} if $third;
 my $text = '';
 wait_for(sub { 1 while sysread $reader, $text, 65536, length $text; return $text =~ /were lost.*\n/ }, 5, 'a line');
 like((grep { /lost/ } split /\n/, $text)[0] // '', qr/was killed by signal 9.* \(\d+ lines before this one were lost: nobody read them\)$/, 'the next line says how many were lost');
